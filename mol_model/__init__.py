@@ -1,0 +1,1 @@
+"""The MOL network, its training and evaluation."""

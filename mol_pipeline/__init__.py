@@ -1,0 +1,1 @@
+"""Preparation of micro-expression databases."""

@@ -1,0 +1,214 @@
+"""`molprep`: prepare micro-expression databases for MOL.
+
+Commands parse, call one library function and print. Heavy imports live inside the
+commands, so that `--help` answers at once. Results go to stdout, the rest to stderr.
+"""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mol_pipeline.errors import ErrorMappingGroup, ManifestError, StageError
+
+if TYPE_CHECKING:
+    from mol_pipeline.contract.manifest import Manifest
+
+FOLDER = click.Path(path_type=Path)
+DATABASES = ("samm",)
+"""Names of `mol_pipeline.databases.registry.ADAPTERS`, written out so that --help needs no import;
+a test keeps the two equal."""
+
+dataset_option = click.option(
+    "--dataset", type=click.Choice(DATABASES, case_sensitive=False), required=True,
+    help="Which database the folder holds.",
+)
+root_option = click.option(
+    "--root", type=FOLDER, required=True, help="Folder of the database, as its owners ship it."
+)
+annotation_option = click.option(
+    "--annotation", type=FOLDER, help="Annotation file, if it is not found by its name."
+)
+corrections_option = click.option(
+    "--corrections/--no-corrections", default=True, show_default=True,
+    help="Put known errors of the release right.",
+)
+
+
+@click.group(cls=ErrorMappingGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="mol-micro-expression", prog_name="molprep")
+@click.option("-v", "--verbose", count=True, help="More on stderr; twice for debugging.")
+def main(verbose: int) -> None:
+    """Prepare micro-expression databases for MOL.
+
+    Exit codes: 0 done, 2 wrong command line, 3 wrong setting, 4 manifest and files
+    disagree, 5 database or model missing or garbled, 6 some videos could not be
+    prepared (the others are written), 130 interrupted (run again to continue).
+    """
+    import logging
+
+    level = {0: logging.WARNING, 1: logging.INFO}.get(verbose, logging.DEBUG)
+    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
+
+
+@main.command()
+@click.argument("out", type=FOLDER)
+@click.option("--layout", type=click.Choice(DATABASES), default="samm", show_default=True,
+              help="Whose folder layout and spreadsheet to imitate.")
+@click.option("--subjects", default=8, show_default=True, type=click.IntRange(min=1))
+@click.option("--seed", default=0, show_default=True, type=int)
+def demo(out: Path, layout: str, subjects: int, seed: int) -> None:
+    """Write a small SYNTHETIC database into OUT, in the layout of a real one."""
+    from mol_pipeline.databases.demo import write_demo
+    from mol_pipeline.progress import progress_line
+
+    with progress_line("rendering clips") as advance:
+        summary = write_demo(out, layout=layout, subjects=subjects, seed=seed, progress=advance)
+    click.echo(f"{out}: synthetic database in the layout of {layout}: {summary}")
+    click.echo(f"next: molprep build --dataset {layout} --root {out} --out SHARDS")
+
+
+@main.command()
+@dataset_option
+@root_option
+@click.option("--out", type=FOLDER, required=True, help="New directory for the shards.")
+@annotation_option
+@corrections_option
+@click.option("--config", "config_file", type=FOLDER, help="Settings as YAML.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE",
+              help="Override a setting, e.g. sampling.frames=4; may be repeated.")
+@click.option("--landmark-model", type=FOLDER, help="68-point model file, if not the installed one.")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes; one a core by default.")
+@click.option("--scheduler", help="Address of a running Dask scheduler (tcp://host:port).")
+@click.option("--memory-limit", default="auto", show_default=True, help="Per worker, e.g. 2GiB.")
+@click.option("--overwrite", is_flag=True, help="Start anew instead of continuing.")
+def build(
+    dataset: str, root: Path, out: Path, annotation: Path | None, corrections: bool,
+    config_file: Path | None, overrides: tuple[str, ...], landmark_model: Path | None,
+    workers: int | None, scheduler: str | None, memory_limit: str, overwrite: bool,
+) -> None:
+    """Prepare a database: align, sample, compute flow, write shards and manifest.
+
+    Run again after an interruption: finished shards are verified and kept.
+    """
+    from mol_pipeline.config import load_build_config
+    from mol_pipeline.databases.registry import ADAPTERS
+    from mol_pipeline.graph import ClusterOptions
+    from mol_pipeline.graph import build as run_build
+    from mol_pipeline.progress import build_progress
+
+    config = load_build_config(config_file, overrides)
+    index = ADAPTERS[dataset.lower()].index(
+        root.resolve(), annotation=annotation, apply_corrections=corrections
+    )
+    for check in index.counts:
+        if check.found != check.expected:
+            click.echo(
+                f"warning: {check.what}: found {check.found}, published {check.expected}", err=True
+            )
+    options = ClusterOptions(workers=workers, scheduler=scheduler, memory_limit=memory_limit)
+    with build_progress() as on_progress:
+        result = run_build(
+            index, config, out, landmark_model=landmark_model, cluster=options,
+            overwrite=overwrite, on_progress=on_progress,
+        )
+    click.echo(_summary(out, result.manifest))
+    click.echo(f"shards written {result.shards_written}, kept {result.shards_kept}", err=True)
+    failed = result.failed_in_processing
+    if failed:
+        for one in failed:
+            where = f"{one.database}/{one.subject}/{one.clip}"
+            click.echo(f"rejected: {where}: {one.code}: {one.message}", err=True)
+        raise StageError(
+            f"{len(failed)} of {len(index.videos)} videos could not be prepared; the others are "
+            f"in {out}, reasons above and in its manifest under 'rejected'"
+        )
+
+
+@main.command()
+@click.argument("directory", type=FOLDER)
+def verify(directory: Path) -> None:
+    """Prove that every shard in DIRECTORY is what its manifest says."""
+    from mol_pipeline.contract.manifest import read_manifest
+    from mol_pipeline.shards import shard_problems
+
+    manifest = read_manifest(directory)
+    problems = list(shard_problems(directory, manifest.shards))
+    for problem in problems:
+        click.echo(f"{problem.kind}: {directory / problem.where}: {problem.message}", err=True)
+    if problems:
+        raise ManifestError(
+            f"{directory}: {len(problems)} problem(s); run the same 'molprep build' again: "
+            "it keeps the good shards and makes the others anew"
+        )
+    total = sum(shard.bytes for shard in manifest.shards)
+    click.echo(f"{directory}: {len(manifest.shards)} shards, {total:,} bytes: all as in the manifest")
+
+
+@main.command()
+@click.argument("directory", type=FOLDER)
+@click.option("--json", "as_json", is_flag=True, help="The manifest itself, as JSON.")
+def inspect(directory: Path, as_json: bool) -> None:
+    """Say what is in the shards of DIRECTORY."""
+    from mol_pipeline.contract.manifest import read_manifest
+
+    manifest = read_manifest(directory)
+    if as_json:
+        click.echo(json.dumps(manifest.model_dump(mode="json"), indent=1, sort_keys=True))
+    else:
+        click.echo(_summary(directory, manifest))
+
+
+@main.command()
+@click.argument("directory", type=FOLDER)
+@click.option("--out", type=FOLDER, required=True, help="Where the pictures and the page go.")
+@click.option("--videos", "count", default=6, show_default=True, type=click.IntRange(min=1),
+              help="How many videos, spread over the database.")
+@click.option("--clip", "clips", multiple=True, help="Only this clip; may be repeated.")
+def preview(directory: Path, out: Path, count: int, clips: tuple[str, ...]) -> None:
+    """Draw contact sheets of stored clips as PNG, and one page to look at them."""
+    from mol_pipeline.contract.manifest import read_manifest
+    from mol_pipeline.preview import write_preview
+
+    manifest = read_manifest(directory)
+    videos = manifest.videos
+    if clips:
+        unknown = set(clips) - {video.clip for video in videos}
+        if unknown:
+            raise click.BadParameter(f"no such clip: {', '.join(sorted(unknown))}")
+        chosen = [video for video in videos if video.clip in clips]
+    else:
+        step = max(1, len(videos) // count)
+        chosen = list(videos[::step][:count])
+    page = write_preview(directory, manifest, chosen, out)
+    click.echo(f"{page}: {len(chosen)} contact sheets")
+
+
+def _summary(directory: Path, manifest: "Manifest") -> str:
+    """What a build holds, as lines of text."""
+    from collections import Counter
+
+    subjects = {video.subject for video in manifest.videos}
+    total = sum(shard.bytes for shard in manifest.shards)
+    lines = [
+        f"{directory}: {manifest.database}{' (SYNTHETIC)' if manifest.synthetic else ''}: "
+        f"{len(manifest.videos)} videos of {len(subjects)} subjects, {manifest.clips} clips of "
+        f"{manifest.frames_per_clip} frames in {len(manifest.shards)} shards ({total / 1e6:.1f} MB)"
+    ]
+    mappings = sorted({name for video in manifest.videos for name in video.labels})
+    for name in mappings:
+        counts = Counter(video.labels[name] for video in manifest.videos if name in video.labels)
+        listed = ", ".join(f"{word} {number}" for word, number in counts.most_common())
+        lines.append(f"  {name} classes: {counts.total()} videos: {listed}")
+    faces: Counter[str] = Counter()
+    for video in manifest.videos:
+        faces.update(video.face_frames)
+    lines.append("  faces: " + ", ".join(f"{word} {number}" for word, number in faces.most_common()))
+    if manifest.corrections:
+        lines.append(f"  corrections of known errors: {len(manifest.corrections)}")
+    if manifest.rejected:
+        codes = Counter(one.code for one in manifest.rejected)
+        listed = ", ".join(f"{code} {number}" for code, number in sorted(codes.items()))
+        lines.append(f"  rejected: {len(manifest.rejected)} ({listed})")
+    return "\n".join(lines)

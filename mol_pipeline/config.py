@@ -1,0 +1,127 @@
+"""Settings of a build: one frozen document, written beside the shards.
+
+Everything here changes the content of the shards. What does not (workers, memory
+limits, dashboards) is an argument of the run, so that it cannot change a hash.
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mol_pipeline.contract.manifest import canonical_json, hash_document
+from mol_pipeline.errors import ConfigError
+
+
+class Settings(BaseModel):
+    """Base of the settings: immutable, exact types, no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class DetectionConfig(Settings):
+    """How faces are found."""
+
+    search_px: int = Field(default=640, ge=80)
+    """The detector sees the image reduced to this longer side; the landmarks see it whole."""
+    upsample: int = Field(default=1, ge=0, le=3)
+    """How often to double the image when no face is found at full size."""
+    no_face: Literal["reject", "interpolate"] = "reject"
+    """A sampled frame without a face rejects its video, or takes landmarks between
+    those of its neighbours in time."""
+
+
+class SamplingConfig(Settings):
+    """Which frames make a clip."""
+
+    frames: int = Field(default=8, ge=2, le=64)
+    """t (MOL Sec. 4.1.3)."""
+    phases: Literal["all", "centre", "keyframes"] = "all"
+    """`keyframes` is (onset, apex) with `frames: 2` (MOL Table XIII)."""
+    short_video: Literal["reject", "repeat"] = "reject"
+    """What becomes of a video with fewer frames than a clip."""
+
+
+class FlowConfig(Settings):
+    """TV-L1; names and defaults are OpenCV's, see `mol_pipeline.flow.TVL1Settings`."""
+
+    tau: float = 0.25
+    attachment: float = 0.15
+    tightness: float = 0.3
+    scales: int = 5
+    warps: int = 5
+    epsilon: float = 0.01
+    inner_iterations: int = 30
+    outer_iterations: int = 10
+    scale_step: float = 0.8
+    median_filtering: int = 5
+
+
+class ShardConfig(Settings):
+    """How clips are stored."""
+
+    videos_per_shard: int = Field(default=16, ge=1)
+    """A shard is the unit of commit: what a crash can cost."""
+    compression: Literal["blosc2-zstd", "gzip", "none"] = "blosc2-zstd"
+    """`gzip` can be read without a plugin (MATLAB, HDFView)."""
+
+
+class BuildConfig(Settings):
+    """All settings of `molprep build`."""
+
+    detection: DetectionConfig = DetectionConfig()
+    sampling: SamplingConfig = SamplingConfig()
+    flow: FlowConfig = FlowConfig()
+    shards: ShardConfig = ShardConfig()
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the settings."""
+        return hash_document(self.model_dump(mode="json"))
+
+
+def load_build_config(path: Path | None, overrides: tuple[str, ...] = ()) -> BuildConfig:
+    """Read settings from YAML and lay `key.sub=value` overrides over them.
+
+    Raises:
+        ConfigError: If the file is absent or no mapping, or a setting is unknown or wrong.
+    """
+    document: dict[str, Any] = {}
+    if path is not None:
+        try:
+            loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise ConfigError(f"{path}: cannot be read as YAML ({error})") from error
+        if loaded is not None and not isinstance(loaded, dict):
+            raise ConfigError(f"{path}: holds a {type(loaded).__name__}, settings are a mapping")
+        document = loaded or {}
+    for override in overrides:
+        _lay_over(document, override)
+    try:
+        return BuildConfig.model_validate_json(canonical_json(document))
+    except (ValidationError, TypeError) as error:
+        raise ConfigError(f"{path or '--set'}: {_describe(error)}") from error
+
+
+def _lay_over(document: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator or not key:
+        raise ConfigError(f"--set {override!r}: must read key=value, e.g. sampling.frames=4")
+    *parents, last = key.split(".")
+    level = document
+    for parent in parents:
+        level = level.setdefault(parent, {})
+        if not isinstance(level, dict):
+            raise ConfigError(f"--set {override!r}: {parent} is a value, not a group of settings")
+    level[last] = yaml.safe_load(text)
+
+
+def _describe(error: ValidationError | TypeError) -> str:
+    if isinstance(error, TypeError):
+        return str(error)
+    problems = []
+    for problem in error.errors():
+        where = ".".join(str(part) for part in problem["loc"])
+        problems.append(f"{where}: {problem['msg']} (got {problem['input']!r})")
+    return "; ".join(problems)

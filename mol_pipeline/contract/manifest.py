@@ -1,0 +1,212 @@
+"""The manifest: what was made from what. Written last, by rename.
+
+A shard that no manifest names does not exist. Nothing in here depends on the
+clock, the host or the number of workers, so that equal input gives equal bytes.
+"""
+
+import hashlib
+import json
+import os
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mol_pipeline.contract.shard_layout import SCHEMA_VERSION
+from mol_pipeline.errors import ManifestError
+
+MANIFEST_NAME = "manifest.json"
+
+KeyFrameSource = Literal["annotated", "corrected", "midpoint", "absent"]
+
+
+class Record(BaseModel):
+    """Base of every manifest record: immutable, exact types, no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class KeyFrames(Record):
+    """Onset, apex and offset in the numbering of the source, inclusive, and whence."""
+
+    onset: int | None = None
+    apex: int | None = None
+    offset: int | None = None
+    onset_source: KeyFrameSource = "absent"
+    apex_source: KeyFrameSource = "absent"
+    offset_source: KeyFrameSource = "absent"
+
+
+class ShardRecord(Record):
+    """One shard file and what proves it."""
+
+    file: str
+    """Relative to the manifest, with forward slashes."""
+    bytes: int = Field(ge=0)
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    content_hash: str = Field(pattern="^[0-9a-f]{64}$")
+    """Hash of the arrays themselves, independent of compression."""
+    clips: int = Field(ge=1)
+    videos: int = Field(ge=1)
+
+
+class VideoRecord(Record):
+    """One video of the source that is in a shard."""
+
+    database: str
+    subject: str
+    clip: str
+    """Identity inside the subject; (database, subject, clip) is unique."""
+    raw_label: str
+    labels: dict[str, str]
+    """Mapping name -> class name, for every mapping that includes the raw label."""
+    key_frames: KeyFrames
+    frames_found: int = Field(ge=1)
+    """Frame files used, after cutting to the annotated interval."""
+    frames_missing: tuple[int, ...] = ()
+    """Numbers between the first and the last frame for which there is no file."""
+    face_frames: dict[str, int] = Field(default_factory=dict)
+    """`FaceStatus` name in lower case -> number of sampled frames with that status."""
+    shard: str
+    first_row: int = Field(ge=0)
+    rows: int = Field(ge=1)
+
+
+class RejectedVideo(Record):
+    """One video that is not in the shards, and why. Nothing vanishes."""
+
+    database: str
+    subject: str
+    clip: str
+    code: str
+    """Machine-readable reason, e.g. `no-face`, `too-short`, `unreadable-frame`."""
+    message: str
+
+
+class Correction(Record):
+    """A known error of a release that was put right."""
+
+    clip: str
+    field: str
+    wrong: str
+    right: str
+    source: str
+
+
+class CountCheck(Record):
+    """What the table gives against what is published."""
+
+    what: str
+    found: int
+    expected: int
+
+
+class Provenance(Record):
+    """Everything outside the frames that the content depends on."""
+
+    versions: dict[str, str]
+    """Distribution -> version, for those that touch the numbers."""
+    landmark_model_sha256: str
+    annotation_file: str | None
+    """File name only: no path of the machine."""
+    annotation_sha256: str | None
+    source_fingerprint: str
+    """Hash over names and sizes of all source frames."""
+
+
+class Manifest(Record):
+    """The document beside the shards."""
+
+    schema_version: int = SCHEMA_VERSION
+    database: str
+    synthetic: bool
+    """True for demo data: no number made from it may stand beside a published one."""
+    config: dict[str, Any]
+    config_hash: str = Field(pattern="^[0-9a-f]{64}$")
+    frames_per_clip: int = Field(ge=2)
+    provenance: Provenance
+    shards: tuple[ShardRecord, ...]
+    videos: tuple[VideoRecord, ...]
+    rejected: tuple[RejectedVideo, ...] = ()
+    corrections: tuple[Correction, ...] = ()
+    counts: tuple[CountCheck, ...] = ()
+
+    @property
+    def clips(self) -> int:
+        """Clips in all shards."""
+        return sum(shard.clips for shard in self.shards)
+
+
+def canonical_json(document: object) -> bytes:
+    """Serialise so that equal documents give equal bytes (sorted keys, no spaces)."""
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def hash_document(document: object) -> str:
+    """SHA-256 of the canonical form of a JSON-able document."""
+    return hashlib.sha256(canonical_json(document)).hexdigest()
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file's bytes, read in blocks."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write beside the target, fsync, rename: a reader sees the old or the new file."""
+    temporary = path.with_name(f".{path.name}.part")
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def write_manifest(manifest: Manifest, directory: Path) -> Path:
+    """Write `manifest.json` into the directory of its shards, by rename."""
+    path = directory / MANIFEST_NAME
+    text = json.dumps(manifest.model_dump(mode="json"), indent=1, sort_keys=True, ensure_ascii=False)
+    write_atomically(path, (text + "\n").encode())
+    return path
+
+
+def read_manifest(directory: Path) -> Manifest:
+    """Read and validate the manifest of a directory of shards.
+
+    Raises:
+        ManifestError: If it is absent, not JSON, of another schema version, names a
+            shard outside the directory, or does not validate.
+    """
+    path = directory / MANIFEST_NAME
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ManifestError(
+            f"{directory}: no {MANIFEST_NAME}; build shards first with "
+            "'molprep build --dataset NAME --root DIR --out DIR', or finish an interrupted build"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ManifestError(f"{path}: cannot be read ({error}); rebuild it") from error
+    try:
+        version = json.loads(text).get("schema_version")
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise ManifestError(f"{path}: is not a JSON object ({error}); rebuild it") from error
+    if version != SCHEMA_VERSION:
+        raise ManifestError(
+            f"{path}: schema version {version!r}, this program reads {SCHEMA_VERSION}; "
+            "rebuild the shards with this version of molprep"
+        )
+    try:
+        manifest = Manifest.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ManifestError(
+            f"{path}: {where}: {first['msg']} ({error.error_count()} problem(s)); rebuild it"
+        ) from error
+    for shard in manifest.shards:
+        relative = PurePosixPath(shard.file)
+        if relative.is_absolute() or ".." in relative.parts or "\\" in shard.file:
+            raise ManifestError(f"{path}: shard {shard.file!r} lies outside {directory}")
+    return manifest

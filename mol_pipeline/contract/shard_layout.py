@@ -1,0 +1,90 @@
+"""Names, types and shapes inside a shard (HDF5). Writer and reader both use them.
+
+A shard holds whole videos; one row of the clip datasets is one clip. With `K`
+clips of `t` frames and `S = ALIGNED_PX`:
+
+    frames         u8  [K, t, S, S]       grey
+    flow           f16 [K, t-1, 2, S, S]  (u right, v down), pixels of the aligned image
+    landmarks      f32 [K, t, 68, 2]      (x, y), pixels of the aligned image
+    transforms     f64 [K, t, 2, 3]       source -> aligned, acts on (x, y, 1)
+    source_frames  i32 [K, t]             numbers in the source's file names
+    face_status    u8  [K, t]             how the face was found, see `FaceStatus`
+    video          i32 [K]                row of the video table
+    phase          i32 [K]                sampling phase of the clip
+    videos/...                            one row per video: identity and key frames
+
+Convention: `flow[k, i, :, y, x]` leads from frame `i` to frame `i + 1`:
+what is at `(x, y)` is found again at `(x + u, y + v)`. Pixel centres are at integers.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+SCHEMA_VERSION = 1
+"""Version of shard and manifest. A reader refuses any other."""
+
+ALIGNED_PX = 144
+"""Side of an aligned frame (MOL, Sec. 4.1.3)."""
+
+LANDMARK_POINTS = 68
+"""Points of the iBUG 300-W scheme, as Dlib's model gives them."""
+
+VIDEO_TABLE = "videos"
+"""Group with one dataset per column of the video table."""
+
+VIDEO_TEXT_COLUMNS = ("database", "subject", "clip", "raw_label")
+VIDEO_NUMBER_COLUMNS = ("onset", "apex", "offset")
+"""Key frames in source numbering; -1 where the database gives none."""
+
+
+class FaceStatus(IntEnum):
+    """How the face of a frame was found."""
+
+    DETECTED = 0
+    """The detector ran on this frame and found it."""
+    TRACKED = 1
+    """The box comes from the landmarks of the frame before."""
+    UPSAMPLED = 2
+    """Found only after enlarging the image."""
+    INTERPOLATED = 3
+    """No face here: landmarks between those of the neighbours in time."""
+
+
+@dataclass(frozen=True)
+class ClipArray:
+    """One clip dataset: its name, its type, and the shape of one row."""
+
+    name: str
+    dtype: np.dtype
+
+    def row_shape(self, frames: int) -> tuple[int, ...]:
+        """Shape of one clip's row for clips of `frames` frames."""
+        return _ROW_SHAPES[self.name](frames)
+
+
+_ROW_SHAPES = {
+    "frames": lambda t: (t, ALIGNED_PX, ALIGNED_PX),
+    "flow": lambda t: (t - 1, 2, ALIGNED_PX, ALIGNED_PX),
+    "landmarks": lambda t: (t, LANDMARK_POINTS, 2),
+    "transforms": lambda t: (t, 2, 3),
+    "source_frames": lambda t: (t,),
+    "face_status": lambda t: (t,),
+    "video": lambda t: (),
+    "phase": lambda t: (),
+}
+
+CLIP_ARRAYS = (
+    ClipArray("frames", np.dtype("u1")),
+    ClipArray("flow", np.dtype("<f2")),
+    ClipArray("landmarks", np.dtype("<f4")),
+    ClipArray("transforms", np.dtype("<f8")),
+    ClipArray("source_frames", np.dtype("<i4")),
+    ClipArray("face_status", np.dtype("u1")),
+    ClipArray("video", np.dtype("<i4")),
+    ClipArray("phase", np.dtype("<i4")),
+)
+"""Every clip dataset, in the order in which they are written and hashed."""
+
+CLIP_ARRAYS_BY_NAME = {array.name: array for array in CLIP_ARRAYS}

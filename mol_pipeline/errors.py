@@ -1,0 +1,71 @@
+"""Deliberate errors and their exit codes.
+
+    MolError                      base: caught only on purpose, hence not a ValueError
+    ├── ConfigError        3      a setting is missing, unknown or inconsistent
+    ├── ManifestError      4      manifest and files disagree
+    ├── SourceError        5      database or landmark model missing or garbled
+    ├── StageError         6      some videos failed; the others are written
+    └── TrainingError      7      loss not finite, checkpoint unfit, no usable data
+
+Exit code 2 is click's (wrong command line), 130 an interrupt, 1 a bug of ours.
+Both commands share this table, and `ErrorMappingGroup` turns it into exits.
+"""
+
+import click
+
+INTERRUPTED_EXIT_CODE = 130
+
+
+class MolError(Exception):
+    """Base of every error that a user can act on; the message is one line."""
+
+    exit_code = 1
+
+
+class ConfigError(MolError):
+    """A setting is missing, unknown or inconsistent: edit the settings."""
+
+    exit_code = 3
+
+
+class ManifestError(MolError):
+    """A manifest and the files it names disagree: verify or rebuild."""
+
+    exit_code = 4
+
+
+class SourceError(MolError):
+    """A database or the landmark model is missing or garbled: fix the source."""
+
+    exit_code = 5
+
+
+class StageError(MolError):
+    """Some videos failed while the others were written: read the report."""
+
+    exit_code = 6
+
+
+class TrainingError(MolError):
+    """A training run cannot go on or cannot start: look at the run."""
+
+    exit_code = 7
+
+
+class ErrorMappingGroup(click.Group):
+    """Turn deliberate errors into one line on stderr and their exit code.
+
+    Any other exception keeps its traceback and exits 1: that is a bug of ours.
+    """
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command and translate what it raises."""
+        try:
+            return super().invoke(ctx)
+        except MolError as error:
+            failure = click.ClickException(" ".join(str(error).split()))
+            failure.exit_code = error.exit_code
+            raise failure from error
+        except KeyboardInterrupt:
+            click.echo("interrupted: what is finished is kept; run again to continue", err=True)
+            ctx.exit(INTERRUPTED_EXIT_CODE)

@@ -1,0 +1,80 @@
+"""Dense optical flow between aligned frames: TV-L1 through OpenCV."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mol_pipeline.errors import SourceError
+
+
+@dataclass(frozen=True)
+class TVL1Settings:
+    """Parameters of the solver, named as in OpenCV; the values are its defaults."""
+
+    tau: float = 0.25
+    """Time step of the dual iteration."""
+    attachment: float = 0.15
+    """`lambda`: weight of the data term; smaller means smoother flow."""
+    tightness: float = 0.3
+    """`theta`: coupling of the auxiliary variable."""
+    scales: int = 5
+    warps: int = 5
+    epsilon: float = 0.01
+    inner_iterations: int = 30
+    outer_iterations: int = 10
+    scale_step: float = 0.8
+    median_filtering: int = 5
+
+
+class TVL1:
+    """A TV-L1 solver with fixed settings; reusing it gives the same numbers as a new one.
+
+    Source: Zach, Pock, Bischof 2007; ground truth of the flow task in MOL Sec. 4.1.1.
+    """
+
+    def __init__(self, settings: TVL1Settings | None = None) -> None:
+        """Build the solver.
+
+        Raises:
+            SourceError: If this OpenCV lacks the contrib modules.
+        """
+        settings = settings or TVL1Settings()
+        if not hasattr(cv2, "optflow"):
+            raise SourceError(
+                "this OpenCV has no optflow module (TV-L1): keep exactly one OpenCV variant, "
+                "pip uninstall the others and 'pip install --force-reinstall opencv-contrib-python'"
+            )
+        self._solver = cv2.optflow.DualTVL1OpticalFlow_create(
+            tau=settings.tau,
+            lambda_=settings.attachment,
+            theta=settings.tightness,
+            nscales=settings.scales,
+            warps=settings.warps,
+            epsilon=settings.epsilon,
+            innnerIterations=settings.inner_iterations,  # three n: OpenCV's own spelling
+            outerIterations=settings.outer_iterations,
+            scaleStep=settings.scale_step,
+            medianFiltering=settings.median_filtering,
+        )
+
+    def __call__(
+        self, reference: NDArray[np.uint8], moving: NDArray[np.uint8]
+    ) -> NDArray[np.float32]:
+        """Flow `[2, height, width]` from `reference` to `moving`, both `[height, width]` grey.
+
+        Convention: `(u, v)` first axis, `u` grows to the right and `v` downward, pixels
+        per frame pair; `reference[y, x]` is found again at `moving[y + v, x + u]`.
+        """
+        flow = self._solver.calc(reference, moving, None)
+        return np.ascontiguousarray(np.moveaxis(flow, -1, 0), dtype=np.float32)
+
+
+def tvl1_flow(
+    reference: NDArray[np.uint8],
+    moving: NDArray[np.uint8],
+    settings: TVL1Settings | None = None,
+) -> NDArray[np.float32]:
+    """Flow of one pair; see `TVL1` for the convention."""
+    return TVL1(settings)(reference, moving)

@@ -1,0 +1,50 @@
+"""Points and 2x3 transforms, pure NumPy.
+
+Convention: points are `(x, y)` on the last axis, pixel centres at integers, origin
+at the top left, `y` grows downward. A transform is `[2, 3]` and acts on `(x, y, 1)`.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+LEFT_EYE = slice(36, 42)
+"""Points of the eye at the left of the picture (the person's right eye)."""
+RIGHT_EYE = slice(42, 48)
+NOSE_TIP = 30
+MOUTH_CORNERS = (48, 54)
+
+
+def eye_centres(landmarks: NDArray[np.floating]) -> tuple[NDArray, NDArray]:
+    """Means of the two eyes' points (36-41 and 42-47) of `[68, 2]` landmarks, each `[2]`."""
+    return landmarks[LEFT_EYE].mean(axis=0), landmarks[RIGHT_EYE].mean(axis=0)
+
+
+def apply_transform(transform: NDArray[np.floating], points: NDArray[np.floating]) -> NDArray:
+    """Move points `[..., 2]` by a `[2, 3]` transform."""
+    return points @ transform[:, :2].T + transform[:, 2]
+
+
+def invert_transform(transform: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Transform that undoes `transform`.
+
+    Raises:
+        ValueError: If the linear part is singular.
+    """
+    linear = np.asarray(transform[:, :2], dtype=np.float64)
+    determinant = np.linalg.det(linear)
+    if abs(determinant) < 1e-12:
+        raise ValueError(f"transform with determinant {determinant:g} cannot be inverted")
+    inverse = np.linalg.inv(linear)
+    return np.column_stack([inverse, -inverse @ transform[:, 2]])
+
+
+def similarity(
+    *, angle: float, scale: float, centre: NDArray[np.floating], target: NDArray[np.floating]
+) -> NDArray[np.float64]:
+    """Similarity that turns by `angle` (radians), scales, and takes `centre` to `target`.
+
+    Convention: a positive angle takes the x axis towards the y axis (clockwise on screen).
+    """
+    cosine, sine = scale * np.cos(angle), scale * np.sin(angle)
+    linear = np.array([[cosine, -sine], [sine, cosine]])
+    return np.column_stack([linear, np.asarray(target) - linear @ np.asarray(centre)])

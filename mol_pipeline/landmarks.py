@@ -1,0 +1,77 @@
+"""68 facial landmarks by Dlib's regression-tree predictor."""
+
+import functools
+import importlib.util
+from pathlib import Path
+
+import dlib
+import numpy as np
+from numpy.typing import NDArray
+
+from mol_pipeline.contract.manifest import hash_file
+from mol_pipeline.contract.shard_layout import LANDMARK_POINTS
+from mol_pipeline.detection import FaceBox
+from mol_pipeline.errors import SourceError
+
+MODEL_FILE = "shape_predictor_68_face_landmarks.dat"
+MODEL_SHA256 = "fbdc2cb80eb9aa7a758672cbfdda32ba6300efe9b6e6c7a299ff7e736b11b92f"
+"""Of the file that `face_recognition_models` 0.3.0 and Debian's libdlib-data carry."""
+
+
+def find_landmark_model(override: Path | None = None) -> Path:
+    """Path of the 68-point model.
+
+    The package that ships it is looked up, never imported: importing it needs
+    `pkg_resources`, which new setuptools no longer have.
+
+    Raises:
+        SourceError: If there is no such file.
+    """
+    if override is not None:
+        if not override.is_file():
+            raise SourceError(f"{override}: no landmark model file there; check --landmark-model")
+        return override
+    spec = importlib.util.find_spec("face_recognition_models")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        path = Path(folder) / "models" / MODEL_FILE
+        if path.is_file():
+            return path
+    raise SourceError(
+        f"{MODEL_FILE} not found: run 'pip install face_recognition_models==0.3.0' "
+        "or name the file with --landmark-model"
+    )
+
+
+@functools.lru_cache(maxsize=4)
+def landmark_model_sha256(path: Path) -> str:
+    """SHA-256 of a model file, computed once a process (the file has 100 MB)."""
+    return hash_file(path)
+
+
+class LandmarkPredictor:
+    """Dlib's 68-point predictor (Kazemi and Sullivan 2014, trained on iBUG 300-W)."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        """Load the model.
+
+        Raises:
+            SourceError: If the file is absent or is no landmark model.
+        """
+        self.path = find_landmark_model(path)
+        try:
+            self._predictor = dlib.shape_predictor(str(self.path))
+        except RuntimeError as error:
+            raise SourceError(f"{self.path}: is no Dlib landmark model ({error})") from error
+
+    def predict(self, grey: NDArray[np.uint8], box: FaceBox) -> NDArray[np.float64]:
+        """Landmarks `[68, 2]` as `(x, y)` in pixels of the image.
+
+        Dlib gives whole pixels.
+        """
+        rectangle = dlib.rectangle(box.left, box.top, box.right, box.bottom)
+        shape = self._predictor(grey, rectangle)
+        if shape.num_parts != LANDMARK_POINTS:
+            raise SourceError(
+                f"{self.path}: gives {shape.num_parts} points, this needs {LANDMARK_POINTS}"
+            )
+        return np.array([(point.x, point.y) for point in shape.parts()], dtype=np.float64)

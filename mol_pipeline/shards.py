@@ -1,0 +1,171 @@
+"""Write, hash and read shards (HDF5). Layout: `mol_pipeline.contract.shard_layout`."""
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import hdf5plugin
+import numpy as np
+from numpy.typing import NDArray
+
+from mol_pipeline.contract.manifest import ShardRecord, hash_file
+from mol_pipeline.contract.shard_layout import (
+    CLIP_ARRAYS,
+    SCHEMA_VERSION,
+    VIDEO_NUMBER_COLUMNS,
+    VIDEO_TABLE,
+    VIDEO_TEXT_COLUMNS,
+)
+from mol_pipeline.errors import ManifestError
+
+
+@dataclass(frozen=True)
+class PreparedVideo:
+    """The clips of one video, ready to be stored."""
+
+    arrays: Mapping[str, NDArray[Any]]
+    """`CLIP_ARRAYS` without `video`; first axis is the clip."""
+    identity: Mapping[str, str]
+    """The text columns of the video table."""
+    key_frames: Mapping[str, int]
+    """The number columns of the video table; -1 for none."""
+
+    @property
+    def clips(self) -> int:
+        """Number of clips."""
+        return len(self.arrays["phase"])
+
+
+def _compression(name: str) -> dict[str, Any]:
+    if name == "blosc2-zstd":
+        return dict(
+            hdf5plugin.Blosc2(cname="zstd", clevel=5, filters=hdf5plugin.Blosc2.SHUFFLE)
+        )
+    if name == "gzip":
+        return {"compression": "gzip", "compression_opts": 6, "shuffle": True}
+    return {}
+
+
+def write_shard(
+    path: Path, videos: Sequence[PreparedVideo], *, compression: str, config_hash: str
+) -> ShardRecord:
+    """Write whole videos as one shard: temporary name, fsync, rename.
+
+    Equal videos give equal bytes: no time stamps, fixed order, fixed filter.
+
+    Args:
+        path: Final name; its directory exists.
+        videos: At least one, all with clips of the same length.
+        compression: As in `ShardConfig.compression`.
+        config_hash: Of the settings that made the clips.
+    """
+    if not videos:
+        raise ValueError("a shard holds at least one video")
+    rows = sum(video.clips for video in videos)
+    frames = videos[0].arrays["frames"].shape[1]
+    video_of_row = np.repeat(np.arange(len(videos)), [video.clips for video in videos])
+    temporary = path.with_name(f".{path.name}.part")
+    content = hashlib.sha256()
+    with h5py.File(temporary, "w", libver="latest", track_order=False) as file:
+        for array in CLIP_ARRAYS:
+            if array.name == "video":
+                data = video_of_row
+            else:
+                data = np.concatenate([video.arrays[array.name] for video in videos])
+            data = np.ascontiguousarray(data, dtype=array.dtype)
+            expected = (rows, *array.row_shape(frames))
+            if data.shape != expected:
+                raise ValueError(f"{array.name}: shape {data.shape}, the layout says {expected}")
+            # One clip, one chunk: one read gives one clip. Scalars share a chunk.
+            chunks = (1, *expected[1:]) if len(expected) > 1 else (rows,)
+            large = data[0].nbytes >= 4096
+            file.create_dataset(
+                array.name,
+                data=data,
+                chunks=chunks,
+                track_times=False,
+                **(_compression(compression) if large else {}),
+            )
+            content.update(array.name.encode() + data.tobytes())
+        _write_video_table(file, videos, content)
+        file.attrs["schema_version"] = SCHEMA_VERSION
+        file.attrs["config_hash"] = config_hash
+        file.attrs["content_hash"] = content.hexdigest()
+    with temporary.open("rb+") as raw:
+        os.fsync(raw.fileno())
+    record = ShardRecord(
+        file=path.name,
+        bytes=temporary.stat().st_size,
+        sha256=hash_file(temporary),
+        content_hash=content.hexdigest(),
+        clips=rows,
+        videos=len(videos),
+    )
+    temporary.replace(path)
+    return record
+
+
+def _write_video_table(
+    file: h5py.File, videos: Sequence[PreparedVideo], content: "hashlib._Hash"
+) -> None:
+    table = file.create_group(VIDEO_TABLE, track_order=False)
+    for column in VIDEO_TEXT_COLUMNS:
+        values = [video.identity[column] for video in videos]
+        table.create_dataset(
+            column, data=values, dtype=h5py.string_dtype("utf-8"), track_times=False
+        )
+        content.update("\0".join([column, *values]).encode())
+    for column in VIDEO_NUMBER_COLUMNS:
+        numbers = np.array([video.key_frames[column] for video in videos], dtype="<i4")
+        table.create_dataset(column, data=numbers, track_times=False)
+        content.update(column.encode() + numbers.tobytes())
+
+
+@dataclass(frozen=True)
+class ShardProblem:
+    """One thing that is wrong with a directory of shards."""
+
+    kind: str
+    """`missing`, `size`, `bytes`, `extra` or `unfinished`."""
+    where: str
+    message: str
+
+
+def shard_problems(directory: Path, shards: Sequence[ShardRecord]) -> Iterator[ShardProblem]:
+    """Everything by which the files in a directory differ from their records."""
+    for shard in shards:
+        path = directory / shard.file
+        if not path.is_file():
+            yield ShardProblem("missing", shard.file, "is in the manifest but not on disk")
+        elif path.stat().st_size != shard.bytes:
+            size = path.stat().st_size
+            yield ShardProblem("size", shard.file, f"has {size} bytes, the manifest {shard.bytes}")
+        elif hash_file(path) != shard.sha256:
+            yield ShardProblem("bytes", shard.file, "content differs from the manifest's SHA-256")
+    known = {shard.file for shard in shards}
+    for path in sorted(directory.glob("*.h5")):
+        if path.name not in known:
+            yield ShardProblem("extra", path.name, "is on disk but not in the manifest")
+    for path in sorted(directory.glob(".*.part")):
+        yield ShardProblem("unfinished", path.name, "is left from an interrupted write")
+
+
+def open_shard(path: Path) -> h5py.File:
+    """Open a shard for reading, without a lock (network file systems have none).
+
+    Raises:
+        ManifestError: If it is no readable shard of this schema version.
+    """
+    try:
+        file = h5py.File(path, "r", locking=False)
+    except OSError as error:
+        raise ManifestError(f"{path}: cannot be opened as HDF5 ({error}); run molprep verify") from error
+    version = file.attrs.get("schema_version")
+    if version != SCHEMA_VERSION:
+        file.close()
+        raise ManifestError(f"{path}: schema version {version}, this program reads {SCHEMA_VERSION}")
+    return file
