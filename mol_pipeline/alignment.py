@@ -68,9 +68,7 @@ def alignment_transform(landmarks: NDArray[np.floating]) -> NDArray[np.float64]:
     return similarity(angle=-angle, scale=scale, centre=centre_in_source, target=middle)
 
 
-def warp_to_aligned(
-    grey: NDArray[np.uint8], transform: NDArray[np.float64]
-) -> NDArray[np.uint8]:
+def warp_to_aligned(grey: NDArray[np.uint8], transform: NDArray[np.float64]) -> NDArray[np.uint8]:
     """Resample a source image `[height, width]` into the `[144, 144]` frame.
 
     Where the face is larger than the frame, the part under it is smoothed first: plain

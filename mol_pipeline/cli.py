@@ -21,7 +21,9 @@ DATABASES = ("samm",)
 a test keeps the two equal."""
 
 dataset_option = click.option(
-    "--dataset", type=click.Choice(DATABASES, case_sensitive=False), required=True,
+    "--dataset",
+    type=click.Choice(DATABASES, case_sensitive=False),
+    required=True,
     help="Which database the folder holds.",
 )
 root_option = click.option(
@@ -31,7 +33,9 @@ annotation_option = click.option(
     "--annotation", type=FOLDER, help="Annotation file, if it is not found by its name."
 )
 corrections_option = click.option(
-    "--corrections/--no-corrections", default=True, show_default=True,
+    "--corrections/--no-corrections",
+    default=True,
+    show_default=True,
     help="Put known errors of the release right.",
 )
 
@@ -54,8 +58,13 @@ def main(verbose: int) -> None:
 
 @main.command()
 @click.argument("out", type=FOLDER)
-@click.option("--layout", type=click.Choice(DATABASES), default="samm", show_default=True,
-              help="Whose folder layout and spreadsheet to imitate.")
+@click.option(
+    "--layout",
+    type=click.Choice(DATABASES),
+    default="samm",
+    show_default=True,
+    help="Whose folder layout and spreadsheet to imitate.",
+)
 @click.option("--subjects", default=8, show_default=True, type=click.IntRange(min=1))
 @click.option("--seed", default=0, show_default=True, type=int)
 def demo(out: Path, layout: str, subjects: int, seed: int) -> None:
@@ -76,17 +85,33 @@ def demo(out: Path, layout: str, subjects: int, seed: int) -> None:
 @annotation_option
 @corrections_option
 @click.option("--config", "config_file", type=FOLDER, help="Settings as YAML.")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE",
-              help="Override a setting, e.g. sampling.frames=4; may be repeated.")
-@click.option("--landmark-model", type=FOLDER, help="68-point model file, if not the installed one.")
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Override a setting, e.g. sampling.frames=4; may be repeated.",
+)
+@click.option(
+    "--landmark-model", type=FOLDER, help="68-point model file, if not the installed one."
+)
 @click.option("--workers", type=click.IntRange(min=1), help="Processes; one a core by default.")
 @click.option("--scheduler", help="Address of a running Dask scheduler (tcp://host:port).")
 @click.option("--memory-limit", default="auto", show_default=True, help="Per worker, e.g. 2GiB.")
 @click.option("--overwrite", is_flag=True, help="Start anew instead of continuing.")
 def build(
-    dataset: str, root: Path, out: Path, annotation: Path | None, corrections: bool,
-    config_file: Path | None, overrides: tuple[str, ...], landmark_model: Path | None,
-    workers: int | None, scheduler: str | None, memory_limit: str, overwrite: bool,
+    dataset: str,
+    root: Path,
+    out: Path,
+    annotation: Path | None,
+    corrections: bool,
+    config_file: Path | None,
+    overrides: tuple[str, ...],
+    landmark_model: Path | None,
+    workers: int | None,
+    scheduler: str | None,
+    memory_limit: str,
+    overwrite: bool,
 ) -> None:
     """Prepare a database: align, sample, compute flow, write shards and manifest.
 
@@ -110,8 +135,13 @@ def build(
     options = ClusterOptions(workers=workers, scheduler=scheduler, memory_limit=memory_limit)
     with build_progress() as on_progress:
         result = run_build(
-            index, config, out, landmark_model=landmark_model, cluster=options,
-            overwrite=overwrite, on_progress=on_progress,
+            index,
+            config,
+            out,
+            landmark_model=landmark_model,
+            cluster=options,
+            overwrite=overwrite,
+            on_progress=on_progress,
         )
     click.echo(_summary(out, result.manifest))
     click.echo(f"shards written {result.shards_written}, kept {result.shards_kept}", err=True)
@@ -143,7 +173,9 @@ def verify(directory: Path) -> None:
             "it keeps the good shards and makes the others anew"
         )
     total = sum(shard.bytes for shard in manifest.shards)
-    click.echo(f"{directory}: {len(manifest.shards)} shards, {total:,} bytes: all as in the manifest")
+    click.echo(
+        f"{directory}: {len(manifest.shards)} shards, {total:,} bytes: all as in the manifest"
+    )
 
 
 @main.command()
@@ -163,8 +195,14 @@ def inspect(directory: Path, as_json: bool) -> None:
 @main.command()
 @click.argument("directory", type=FOLDER)
 @click.option("--out", type=FOLDER, required=True, help="Where the pictures and the page go.")
-@click.option("--videos", "count", default=6, show_default=True, type=click.IntRange(min=1),
-              help="How many videos, spread over the database.")
+@click.option(
+    "--videos",
+    "count",
+    default=6,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="How many videos, spread over the database.",
+)
 @click.option("--clip", "clips", multiple=True, help="Only this clip; may be repeated.")
 def preview(directory: Path, out: Path, count: int, clips: tuple[str, ...]) -> None:
     """Draw contact sheets of stored clips as PNG, and one page to look at them."""
@@ -204,7 +242,9 @@ def _summary(directory: Path, manifest: "Manifest") -> str:
     faces: Counter[str] = Counter()
     for video in manifest.videos:
         faces.update(video.face_frames)
-    lines.append("  faces: " + ", ".join(f"{word} {number}" for word, number in faces.most_common()))
+    lines.append(
+        "  faces: " + ", ".join(f"{word} {number}" for word, number in faces.most_common())
+    )
     if manifest.corrections:
         lines.append(f"  corrections of known errors: {len(manifest.corrections)}")
     if manifest.rejected:

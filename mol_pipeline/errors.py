@@ -52,6 +52,14 @@ class TrainingError(MolError):
     exit_code = 7
 
 
+class _Failure(click.ClickException):
+    """What click shows for a deliberate error: its message on one line."""
+
+    def __init__(self, error: MolError) -> None:
+        super().__init__(" ".join(str(error).split()))
+        self.exit_code = error.exit_code
+
+
 class ErrorMappingGroup(click.Group):
     """Turn deliberate errors into one line on stderr and their exit code.
 
@@ -63,9 +71,7 @@ class ErrorMappingGroup(click.Group):
         try:
             return super().invoke(ctx)
         except MolError as error:
-            failure = click.ClickException(" ".join(str(error).split()))
-            failure.exit_code = error.exit_code
-            raise failure from error
+            raise _Failure(error) from error
         except KeyboardInterrupt:
             click.echo("interrupted: what is finished is kept; run again to continue", err=True)
             ctx.exit(INTERRUPTED_EXIT_CODE)

@@ -46,9 +46,15 @@ def build_progress() -> Iterator[Callable[["Progress"], None]]:
         yield listen
 
 
-def _bar():  # type: ignore[no-untyped-def]  # noqa: ANN202 - rich is imported late
+def _bar():  # type: ignore[no-untyped-def]  # rich is imported late
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
     return Progress(
         TextColumn("{task.description}"),

@@ -47,9 +47,7 @@ def repeated(available: int, frames: int) -> list[NDArray[np.int64]]:
     return [np.round(np.linspace(0, available - 1, frames)).astype(np.int64)]
 
 
-def key_frame_pair(
-    numbers: NDArray[np.integer], onset: int, apex: int
-) -> list[NDArray[np.int64]]:
+def key_frame_pair(numbers: NDArray[np.integer], onset: int, apex: int) -> list[NDArray[np.int64]]:
     """The clip (onset, apex) of MOL Table XIII, by frame number.
 
     Args:

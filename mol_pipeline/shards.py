@@ -42,9 +42,7 @@ class PreparedVideo:
 
 def _compression(name: str) -> dict[str, Any]:
     if name == "blosc2-zstd":
-        return dict(
-            hdf5plugin.Blosc2(cname="zstd", clevel=5, filters=hdf5plugin.Blosc2.SHUFFLE)
-        )
+        return dict(hdf5plugin.Blosc2(cname="zstd", clevel=5, filters=hdf5plugin.Blosc2.SHUFFLE))
     if name == "gzip":
         return {"compression": "gzip", "compression_opts": 6, "shuffle": True}
     return {}
@@ -163,9 +161,13 @@ def open_shard(path: Path) -> h5py.File:
     try:
         file = h5py.File(path, "r", locking=False)
     except OSError as error:
-        raise ManifestError(f"{path}: cannot be opened as HDF5 ({error}); run molprep verify") from error
+        raise ManifestError(
+            f"{path}: cannot be opened as HDF5 ({error}); run molprep verify"
+        ) from error
     version = file.attrs.get("schema_version")
     if version != SCHEMA_VERSION:
         file.close()
-        raise ManifestError(f"{path}: schema version {version}, this program reads {SCHEMA_VERSION}")
+        raise ManifestError(
+            f"{path}: schema version {version}, this program reads {SCHEMA_VERSION}"
+        )
     return file

@@ -4,6 +4,7 @@ An outcome is a prepared video or a named rejection; neither stops a build.
 """
 
 import functools
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,8 +17,8 @@ from numpy.typing import NDArray
 from mol_pipeline import sampling
 from mol_pipeline.alignment import AlignedFace, align_face
 from mol_pipeline.config import BuildConfig, DetectionConfig, FlowConfig
-from mol_pipeline.contract.manifest import RejectedVideo, VideoRecord
 from mol_pipeline.contract.labels import labels_under_every_mapping
+from mol_pipeline.contract.manifest import RejectedVideo, VideoRecord
 from mol_pipeline.contract.shard_layout import FaceStatus
 from mol_pipeline.databases.index import SourceVideo
 from mol_pipeline.detection import FaceBox, FaceDetector, main_face
@@ -28,7 +29,7 @@ from mol_pipeline.shards import PreparedVideo
 Grey = NDArray[np.uint8]
 
 
-class Rejection(Exception):  # noqa: N818 - not an error of the program: an outcome of a video
+class Rejection(Exception):  # not an error of the program: an outcome of a video
     """A video cannot be prepared; carries the reason code and the message."""
 
     def __init__(self, code: str, message: str) -> None:
@@ -81,7 +82,9 @@ def prepare_video(
     return PreparedVideo(
         arrays={
             "frames": np.stack([[faces[i].image for i in clip] for clip in clips]),
-            "flow": np.stack([clip_flow([faces[i].image for i in clip], kernels) for clip in clips]),
+            "flow": np.stack(
+                [clip_flow([faces[i].image for i in clip], kernels) for clip in clips]
+            ),
             "landmarks": np.stack([[faces[i].landmarks for i in clip] for clip in clips]),
             "transforms": np.stack([[faces[i].transform for i in clip] for clip in clips]),
             "source_frames": np.array([[video.frames[i][0] for i in clip] for clip in clips]),
@@ -95,7 +98,9 @@ def prepare_video(
             "raw_label": video.raw_label,
         },
         key_frames={
-            field: -1 if getattr(video.key_frames, field) is None else getattr(video.key_frames, field)
+            field: -1
+            if getattr(video.key_frames, field) is None
+            else getattr(video.key_frames, field)
             for field in ("onset", "apex", "offset")
         },
     )
@@ -115,7 +120,9 @@ def choose_clips(video: SourceVideo, config: BuildConfig) -> list[NDArray[np.int
         numbers = np.array([number for number, _ in video.frames])
         clips = sampling.key_frame_pair(numbers, onset, apex)
         if not clips:
-            raise Rejection("no-key-frames", f"onset {onset} and apex {apex} are not two frames on disk")
+            raise Rejection(
+                "no-key-frames", f"onset {onset} and apex {apex} are not two frames on disk"
+            )
         return clips
     choose = sampling.uniform_phases if settings.phases == "all" else sampling.centre_phase
     clips = choose(available, settings.frames)
@@ -205,15 +212,17 @@ def interpolate_landmarks(
 
 def clip_flow(frames: Sequence[Grey], kernels: Kernels) -> NDArray[np.float16]:
     """Flow `[t - 1, 2, 144, 144]` between consecutive aligned frames, as stored."""
-    pairs = zip(frames[:-1], frames[1:], strict=True)
-    return np.stack([kernels.flow(first, second) for first, second in pairs]).astype(np.float16)
+    flows = [kernels.flow(first, second) for first, second in itertools.pairwise(frames)]
+    return np.stack(flows).astype(np.float16)
 
 
 def video_record(
     video: SourceVideo, prepared: PreparedVideo, *, shard: str, first_row: int
 ) -> VideoRecord:
     """Manifest entry of a stored video."""
-    status = Counter(FaceStatus(value).name.lower() for value in prepared.arrays["face_status"].flat)
+    status = Counter(
+        FaceStatus(value).name.lower() for value in prepared.arrays["face_status"].flat
+    )
     return VideoRecord(
         database=video.database,
         subject=video.subject,

@@ -15,8 +15,18 @@ import xlsxwriter
 from numpy.typing import NDArray
 
 SAMM_HEADER = (
-    "Subject", "Filename", "Inducement Code", "Onset Frame", "Apex Frame", "Offset Frame",
-    "Duration", "Micro", "Action Units", "Estimated Emotion", "Objective Classes", "Notes",
+    "Subject",
+    "Filename",
+    "Inducement Code",
+    "Onset Frame",
+    "Apex Frame",
+    "Offset Frame",
+    "Duration",
+    "Micro",
+    "Action Units",
+    "Estimated Emotion",
+    "Objective Classes",
+    "Notes",
 )
 
 
@@ -45,10 +55,18 @@ class FakeClip:
     def row(self) -> dict[str, Any]:
         """Cells by column name."""
         return {
-            "Subject": self.subject, "Filename": self.clip, "Inducement Code": 1,
-            "Onset Frame": self.onset, "Apex Frame": self.apex, "Offset Frame": self.offset,
-            "Duration": 0, "Micro": "Micro - 1/2", "Action Units": "4+L7 ",
-            "Estimated Emotion": self.emotion, "Objective Classes": 2, "Notes": "",
+            "Subject": self.subject,
+            "Filename": self.clip,
+            "Inducement Code": 1,
+            "Onset Frame": self.onset,
+            "Apex Frame": self.apex,
+            "Offset Frame": self.offset,
+            "Duration": 0,
+            "Micro": "Micro - 1/2",
+            "Action Units": "4+L7 ",
+            "Estimated Emotion": self.emotion,
+            "Objective Classes": 2,
+            "Notes": "",
         }
 
 

@@ -166,7 +166,9 @@ def write_atomically(path: Path, content: bytes) -> None:
 def write_manifest(manifest: Manifest, directory: Path) -> Path:
     """Write `manifest.json` into the directory of its shards, by rename."""
     path = directory / MANIFEST_NAME
-    text = json.dumps(manifest.model_dump(mode="json"), indent=1, sort_keys=True, ensure_ascii=False)
+    text = json.dumps(
+        manifest.model_dump(mode="json"), indent=1, sort_keys=True, ensure_ascii=False
+    )
     write_atomically(path, (text + "\n").encode())
     return path
 

@@ -102,9 +102,7 @@ class Findings:
         return tuple(sorted(self.rejected, key=lambda one: (one.subject, one.clip, one.code)))
 
 
-def missing_numbers(
-    frames: Sequence[tuple[int, str]], first: int, last: int
-) -> tuple[int, ...]:
+def missing_numbers(frames: Sequence[tuple[int, str]], first: int, last: int) -> tuple[int, ...]:
     """Numbers from `first` to `last`, inclusive, for which there is no file."""
     present = {number for number, _ in frames}
     return tuple(number for number in range(first, last + 1) if number not in present)

@@ -15,9 +15,7 @@ PUBLISHED: dict[str, dict[str, int]] = {
 }
 
 
-def compare_with_published(
-    database: str, videos: Sequence[SourceVideo]
-) -> tuple[CountCheck, ...]:
+def compare_with_published(database: str, videos: Sequence[SourceVideo]) -> tuple[CountCheck, ...]:
     """What was found against what is published, for every count that is known."""
     found = Counter({"videos": len(videos), "subjects": len({video.subject for video in videos})})
     for mapping in LABEL_MAPPINGS.get(database, ()):

@@ -84,7 +84,7 @@ class Samm:
     ) -> None:
         clip = row.text("filename")
         try:
-            key_frames = self._key_frames(row, findings, apply_corrections)
+            key_frames, onset, offset = self._key_frames(row, findings, apply_corrections)
         except ValueError as error:
             _reject(findings, row, "impossible-row", str(error))
             return
@@ -92,12 +92,10 @@ class Samm:
             _reject(findings, row, "no-folder", f"no folder {clip} below the root")
             return
         frames = [
-            (number, name)
-            for number, name in list_frames(folder)
-            if key_frames.onset <= number <= key_frames.offset
+            (number, name) for number, name in list_frames(folder) if onset <= number <= offset
         ]
         if not frames:
-            interval = f"{key_frames.onset}..{key_frames.offset}"
+            interval = f"{onset}..{offset}"
             _reject(findings, row, "no-frames", f"{folder.name}: no frame in {interval}")
             return
         findings.videos.append(
@@ -109,12 +107,14 @@ class Samm:
                 key_frames=key_frames,
                 folder=folder.relative_to(root).as_posix(),
                 frames=tuple(frames),
-                missing=missing_numbers(frames, key_frames.onset, key_frames.offset),
+                missing=missing_numbers(frames, onset, offset),
             )
         )
 
-    def _key_frames(self, row: Row, findings: Findings, apply_corrections: bool) -> KeyFrames:
-        """Key frames of a row, put right where a known error is present.
+    def _key_frames(
+        self, row: Row, findings: Findings, apply_corrections: bool
+    ) -> tuple[KeyFrames, int, int]:
+        """Key frames of a row with onset and offset, put right where a known error is present.
 
         Raises:
             ValueError: If a cell is no number or the order is impossible.
@@ -137,7 +137,7 @@ class Samm:
             raise ValueError(f"onset {onset} does not come before offset {offset}")
         if apex is not None and not onset <= apex <= offset:
             raise ValueError(f"apex {apex} lies outside onset {onset} .. offset {offset}")
-        return KeyFrames(onset=onset, apex=apex, offset=offset, **sources)
+        return KeyFrames(onset=onset, apex=apex, offset=offset, **sources), onset, offset
 
 
 def _subject(row: Row) -> str:

@@ -17,13 +17,13 @@ from distributed import Client, Future, LocalCluster, as_completed
 
 from mol_pipeline.config import BuildConfig
 from mol_pipeline.contract.manifest import (
+    MANIFEST_NAME,
     Manifest,
     Provenance,
     RejectedVideo,
     hash_file,
     read_manifest,
     write_manifest,
-    MANIFEST_NAME,
 )
 from mol_pipeline.databases.index import DatabaseIndex, SourceVideo
 from mol_pipeline.errors import ConfigError
@@ -139,7 +139,14 @@ def build(
 
 def versions() -> dict[str, str]:
     """Versions of what touches the numbers."""
-    names = ("mol-micro-expression", "numpy", "opencv-contrib-python", "dlib-bin", "h5py", "hdf5plugin")
+    names = (
+        "mol-micro-expression",
+        "numpy",
+        "opencv-contrib-python",
+        "dlib-bin",
+        "h5py",
+        "hdf5plugin",
+    )
     found = {}
     for name in names:
         with contextlib.suppress(metadata.PackageNotFoundError):
@@ -174,7 +181,9 @@ def _finished(place: Workplace, state: BuildState) -> Manifest | None:
     return manifest
 
 
-def _restore_receipts(place: Workplace, index: DatabaseIndex, size: int, manifest: Manifest) -> None:
+def _restore_receipts(
+    place: Workplace, index: DatabaseIndex, size: int, manifest: Manifest
+) -> None:
     """Turn a damaged finished build into an unfinished one that keeps its good shards.
 
     A receipt is written for every shard; those whose file does not match theirs are
@@ -254,7 +263,7 @@ class _Run:
         """Keep `window` tasks in flight; commit a shard as soon as its videos are done."""
         waiting = {shard: len(members) for shard, members in enumerate(self.members)}
         crashed: dict[int, str] = {}
-        tasks: dict[str, tuple[int, int | None]] = {}
+        tasks: dict[object, tuple[int, int | None]] = {}
         pool = as_completed(loop=client.loop)
 
         def submit_video() -> None:

@@ -18,6 +18,7 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -185,7 +186,8 @@ class Workplace:
         temporary = path.with_name(f".{path.name}.part")
         meta = json.dumps([dict(outcome.identity), dict(outcome.key_frames)])
         with temporary.open("wb") as file:
-            np.savez(file, _meta=np.array(meta), **dict(outcome.arrays))
+            content: dict[str, Any] = {**outcome.arrays, "_meta": np.array(meta)}
+            np.savez(file, **content)
         temporary.replace(path)
 
     def spooled(self, video: int) -> PreparedVideo | RejectedVideo | None:

@@ -70,7 +70,7 @@ def test_shards_follow_the_layout(built):
 
 
 def test_stored_transforms_bring_landmarks_back_and_level_the_eyes(built):
-    root, out, result, _ = built
+    _, out, result, _ = built
     with h5py.File(out / result.manifest.videos[0].shard) as file:
         landmarks, transforms = file["landmarks"][0], file["transforms"][0]
     for points, transform in zip(landmarks, transforms, strict=True):

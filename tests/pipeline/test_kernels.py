@@ -74,17 +74,24 @@ def test_the_box_of_five_points_times_two_and_a_half_fills_the_frame(face):
 def test_alignment_undoes_a_rotation_and_scale_of_the_face(face, degrees):
     _, landmarks = face
     turn = similarity(
-        angle=np.radians(degrees), scale=1.7, centre=np.array([200.0, 100]), target=np.array([9.0, 5])
+        angle=np.radians(degrees),
+        scale=1.7,
+        centre=np.array([200.0, 100]),
+        target=np.array([9.0, 5]),
     )
     turned = apply_transform(turn, landmarks)
     plain = apply_transform(alignment_transform(landmarks), landmarks)
-    np.testing.assert_allclose(apply_transform(alignment_transform(turned), turned), plain, atol=1e-6)
+    np.testing.assert_allclose(
+        apply_transform(alignment_transform(turned), turned), plain, atol=1e-6
+    )
 
 
 def test_image_and_landmarks_go_through_the_same_transform():
     grey = np.zeros((300, 300), np.uint8)
     cv2.circle(grey, (120, 170), 4, 255, -1)
-    transform = similarity(angle=0.2, scale=0.8, centre=np.array([120.0, 170]), target=np.array([60.0, 80]))
+    transform = similarity(
+        angle=0.2, scale=0.8, centre=np.array([120.0, 170]), target=np.array([60.0, 80])
+    )
     image = warp_to_aligned(grey, transform).astype(float)
     y, x = np.indices(image.shape)
     weight = np.clip(image - 5, 0, None) * (image != 128)
@@ -94,7 +101,9 @@ def test_image_and_landmarks_go_through_the_same_transform():
 
 def test_a_large_face_is_smoothed_before_it_is_reduced():
     noise = np.random.default_rng(0).integers(0, 255, (1000, 1000)).astype(np.uint8)
-    transform = similarity(angle=0.0, scale=0.15, centre=np.array([500.0, 500]), target=np.array([71.5, 71.5]))
+    transform = similarity(
+        angle=0.0, scale=0.15, centre=np.array([500.0, 500]), target=np.array([71.5, 71.5])
+    )
     bilinear = cv2.warpAffine(noise, transform, (144, 144))
     assert warp_to_aligned(noise, transform).std() < 0.35 * bilinear.std()
 
