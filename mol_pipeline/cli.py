@@ -117,13 +117,14 @@ def build(
 
     Run again after an interruption: finished shards are verified and kept.
     """
-    from mol_pipeline.config import load_build_config
+    from mol_pipeline.config import BuildConfig
+    from mol_pipeline.contract.settings import load_settings
     from mol_pipeline.databases.registry import ADAPTERS
     from mol_pipeline.graph import ClusterOptions
     from mol_pipeline.graph import build as run_build
     from mol_pipeline.progress import build_progress
 
-    config = load_build_config(config_file, overrides)
+    config = load_settings(BuildConfig, config_file, overrides)
     index = ADAPTERS[dataset.lower()].index(
         root.resolve(), annotation=annotation, apply_corrections=corrections
     )

@@ -4,14 +4,11 @@ Everything here changes the content of the shards. What does not (workers, memor
 limits, dashboards) is an argument of the run, so that it cannot change a hash.
 """
 
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from mol_pipeline.contract.manifest import canonical_json, hash_document
-from mol_pipeline.errors import ConfigError
+from mol_pipeline.contract.manifest import hash_document
 
 
 class Settings(BaseModel):
@@ -79,49 +76,3 @@ class BuildConfig(Settings):
     def hash(self) -> str:
         """SHA-256 of the settings."""
         return hash_document(self.model_dump(mode="json"))
-
-
-def load_build_config(path: Path | None, overrides: tuple[str, ...] = ()) -> BuildConfig:
-    """Read settings from YAML and lay `key.sub=value` overrides over them.
-
-    Raises:
-        ConfigError: If the file is absent or no mapping, or a setting is unknown or wrong.
-    """
-    document: dict[str, Any] = {}
-    if path is not None:
-        try:
-            loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise ConfigError(f"{path}: cannot be read as YAML ({error})") from error
-        if loaded is not None and not isinstance(loaded, dict):
-            raise ConfigError(f"{path}: holds a {type(loaded).__name__}, settings are a mapping")
-        document = loaded or {}
-    for override in overrides:
-        _lay_over(document, override)
-    try:
-        return BuildConfig.model_validate_json(canonical_json(document))
-    except (ValidationError, TypeError) as error:
-        raise ConfigError(f"{path or '--set'}: {_describe(error)}") from error
-
-
-def _lay_over(document: dict[str, Any], override: str) -> None:
-    key, separator, text = override.partition("=")
-    if not separator or not key:
-        raise ConfigError(f"--set {override!r}: must read key=value, e.g. sampling.frames=4")
-    *parents, last = key.split(".")
-    level = document
-    for parent in parents:
-        level = level.setdefault(parent, {})
-        if not isinstance(level, dict):
-            raise ConfigError(f"--set {override!r}: {parent} is a value, not a group of settings")
-    level[last] = yaml.safe_load(text)
-
-
-def _describe(error: ValidationError | TypeError) -> str:
-    if isinstance(error, TypeError):
-        return str(error)
-    problems = []
-    for problem in error.errors():
-        where = ".".join(str(part) for part in problem["loc"])
-        problems.append(f"{where}: {problem['msg']} (got {problem['input']!r})")
-    return "; ".join(problems)

@@ -1,0 +1,38 @@
+"""F5C block: FCC, then CCC, each with its residual."""
+
+from torch import Tensor, nn
+
+from mol_model.blocks.ccc import ChannelCorrespondenceConvolution
+
+
+class F5CBlock(nn.Module):
+    """`x = x + mixer(x)`, then `x = x + Conv1x1(CCC(x))`; either part may be absent.
+
+    Args:
+        channels: C.
+        mixer: FCC or what stands in its place; None for `w/o FCC`.
+        ccc: None for `w/o CCC`.
+
+    Source:
+        MOL Sec. 3.2, Fig. 2; Table IX for the parts.
+    """
+
+    def __init__(
+        self,
+        *,
+        channels: int,
+        mixer: nn.Module | None,
+        ccc: ChannelCorrespondenceConvolution | None,
+    ) -> None:
+        super().__init__()
+        self.mixer = mixer
+        self.ccc = ccc
+        self.exit = nn.Conv2d(channels, channels, kernel_size=1) if ccc is not None else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `[n, C, H, W]` to `[n, C, H, W]`."""
+        if self.mixer is not None:
+            x = x + self.mixer(x)
+        if self.ccc is not None and self.exit is not None:
+            x = x + self.exit(self.ccc(x))
+        return x

@@ -1,0 +1,99 @@
+"""From settings to modules: the only place where the two meet."""
+
+from torch import nn
+
+from mol_model.blocks import (
+    ChannelCorrespondenceConvolution,
+    F5CBlock,
+    FullyConnectedConvolution,
+    Stem,
+    TransformerMixer,
+)
+from mol_model.config import ModelConfig
+from mol_model.heads import ExpressionHead, FlowHead, LandmarkHead
+from mol_model.heads.expression import sequence_length
+from mol_model.network import MOL
+from mol_pipeline.errors import ConfigError
+
+
+def build_network(config: ModelConfig) -> MOL:
+    """Build the network that the settings describe.
+
+    Raises:
+        ConfigError: If settings do not go together.
+    """
+    if not (config.use_expression or config.use_flow or config.use_landmarks):
+        raise ConfigError("model: use_expression, use_flow and use_landmarks are all off")
+    channels = config.stem_channels[-1]
+    size = Stem.output_size(config.crop_px)
+    if config.use_ccc and config.f5c_blocks and config.neighbours >= channels:
+        raise ConfigError(
+            f"model.neighbours={config.neighbours}: must be below the {channels} channels"
+        )
+
+    def branch() -> nn.Module:
+        blocks = [
+            F5CBlock(
+                channels=channels,
+                mixer=_mixer(config, channels, size),
+                ccc=ChannelCorrespondenceConvolution(
+                    channels=channels, height=size, width=size, neighbours=config.neighbours
+                )
+                if config.use_ccc
+                else None,
+            )
+            for _ in range(config.f5c_blocks)
+        ]
+        return nn.Sequential(*blocks)
+
+    pairs = config.frames - 1
+    return MOL(
+        stem=Stem(channels=config.stem_channels),
+        first=branch(),
+        second=branch(),
+        expression=ExpressionHead(
+            channels=channels,
+            height=size,
+            width=size,
+            depth=sequence_length(pairs, config.expression_input),
+            classes=config.classes,
+            conv_channels=config.expression_channels,
+            hidden=config.expression_hidden,
+            dropout=config.dropout,
+        )
+        if config.use_expression
+        else None,
+        flow=FlowHead(channels=channels, height=size, width=size, **config.flow.model_dump())
+        if config.use_flow
+        else None,
+        landmarks=LandmarkHead(
+            channels=channels,
+            height=size,
+            width=size,
+            conv_channels=config.landmark_channels,
+            hidden=config.landmark_hidden,
+        )
+        if config.use_landmarks
+        else None,
+        frames=config.frames,
+        crop_px=config.crop_px,
+        expression_input=config.expression_input,
+    )
+
+
+def _mixer(config: ModelConfig, channels: int, size: int) -> nn.Module | None:
+    match config.mixer:
+        case "fcc":
+            return FullyConnectedConvolution(channels=channels, height=size, width=size)
+        case "fcc_v":
+            return FullyConnectedConvolution(
+                channels=channels, height=size, width=size, only="vertical"
+            )
+        case "fcc_h":
+            return FullyConnectedConvolution(
+                channels=channels, height=size, width=size, only="horizontal"
+            )
+        case "transformer":
+            return TransformerMixer(channels=channels, height=size, width=size)
+        case "none":
+            return None

@@ -1,0 +1,139 @@
+"""Checkpoints: tensors as safetensors, everything else as JSON. Never a pickle.
+
+    NAME.safetensors   `model.*`, and `adam.*` while a run goes on
+    NAME.json          what the tensors mean: settings, classes, normalisation, data
+
+The JSON is written last, by rename: tensors without their JSON do not count.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from mol_model.config import RunConfig
+from mol_pipeline.contract.manifest import hash_file, write_atomically
+from mol_pipeline.errors import TrainingError
+
+FORMAT_VERSION = 1
+
+
+class CheckpointRecord(BaseModel):
+    """What a checkpoint is, so that it can be understood with no other file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format_version: int = FORMAT_VERSION
+    config: RunConfig
+    classes: tuple[str, ...]
+    mapping: str
+    """Label mapping that the classes belong to."""
+    fold: str
+    step: int
+    """Optimiser steps done."""
+    mean: float
+    """Grey statistics of the training subjects."""
+    std: float
+    manifest_hash: str
+    synthetic: bool
+    selection: str
+    """How the model was chosen, e.g. `last`."""
+    tensors_sha256: str = ""
+
+
+def save_checkpoint(
+    path: Path,
+    record: CheckpointRecord,
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer | None = None,
+) -> None:
+    """Write `path` (without ending) as two files, each by rename.
+
+    Two checkpoints alternate in nothing: the JSON names the hash of its tensors, so a
+    crash between the two renames is noticed by `load_checkpoint`.
+    """
+    tensors = {f"model.{name}": value.contiguous() for name, value in model.state_dict().items()}
+    if optimiser is not None:
+        for name, state in _adam_states(model, optimiser):
+            for key, value in state.items():
+                tensors[f"adam.{key}.{name}"] = torch.as_tensor(value).contiguous()
+    target = path.with_suffix(".safetensors")
+    temporary = target.with_name(f".{target.name}.part")
+    save_file(tensors, temporary)
+    digest = hash_file(temporary)
+    temporary.replace(target)
+    complete = record.model_copy(update={"tensors_sha256": digest})
+    write_atomically(path.with_suffix(".json"), complete.model_dump_json(indent=1).encode())
+
+
+def load_checkpoint(path: Path) -> tuple[CheckpointRecord, dict[str, Tensor]]:
+    """Read a checkpoint by its path without ending.
+
+    Raises:
+        TrainingError: If a file is missing, damaged, or of another format.
+    """
+    try:
+        record = CheckpointRecord.model_validate_json(path.with_suffix(".json").read_bytes())
+    except FileNotFoundError:
+        raise TrainingError(f"{path.with_suffix('.json')}: no checkpoint there") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise TrainingError(f"{path.with_suffix('.json')}: {where}: {first['msg']}") from error
+    if record.format_version != FORMAT_VERSION:
+        raise TrainingError(
+            f"{path}: checkpoint format {record.format_version}, this program reads {FORMAT_VERSION}"
+        )
+    target = path.with_suffix(".safetensors")
+    try:
+        if hash_file(target) != record.tensors_sha256:
+            raise TrainingError(f"{target}: is not the file that {path.name}.json describes")
+        return record, load_file(target)
+    except (OSError, SafetensorError) as error:
+        raise TrainingError(f"{target}: cannot be read ({error})") from error
+
+
+def restore(
+    tensors: dict[str, Tensor],
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer | None = None,
+) -> None:
+    """Put the tensors of a checkpoint into a model, and into its optimiser.
+
+    Raises:
+        TrainingError: If the tensors belong to another network.
+    """
+    weights = {
+        name.removeprefix("model."): value
+        for name, value in tensors.items()
+        if name.startswith("model.")
+    }
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise TrainingError(f"checkpoint of another network: {error}") from error
+    if optimiser is None:
+        return
+    groups: dict[str, dict[str, Any]] = {}
+    for name, value in tensors.items():
+        if name.startswith("adam."):
+            _, key, parameter = name.split(".", 2)
+            groups.setdefault(parameter, {})[key] = value
+    states = optimiser.state_dict()
+    order = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+    states["state"] = {i: groups[name] for i, name in enumerate(order) if name in groups}
+    optimiser.load_state_dict(states)
+
+
+def _adam_states(
+    model: nn.Module, optimiser: torch.optim.Optimizer
+) -> list[tuple[str, dict[str, Any]]]:
+    return [
+        (name, optimiser.state[parameter])
+        for name, parameter in model.named_parameters()
+        if parameter in optimiser.state
+    ]

@@ -1,0 +1,161 @@
+"""Settings of the network and of the loss: frozen, with the source of each default.
+
+Marks as in `docs/paper-map.md`: P the paper says, R the authors' release does, A we
+assume (a decision record tells why).
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Settings(BaseModel):
+    """Base of all settings: immutable, no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+Mixer = Literal["fcc", "fcc_v", "fcc_h", "transformer", "none"]
+ExpressionInput = Literal["concatenate", "first", "second", "all", "add", "subtract"]
+
+
+class FlowHeadConfig(Settings):
+    """Widths of the flow head (P Fig. 4, R)."""
+
+    encoder: tuple[int, int, int] = (64, 128, 256)
+    """Channels after each stride-2 convolution of the encoder (R)."""
+    redirection: int = Field(default=32, ge=1)
+    """Channels kept of the first frame beside the correlation (R)."""
+    contracting: tuple[int, int, int] = (512, 512, 1024)
+    """Channels of conv4, conv5, conv6 (R)."""
+    expanding: tuple[int, int, int, int, int, int] = (512, 256, 128, 128, 64, 32)
+    """Channels of the six deconvolutions (R)."""
+    displacements: int = Field(default=21, ge=1)
+    """Displacements per axis of the correlation (R); odd."""
+    dilation: int = Field(default=2, ge=1)
+    """Step between displacements, feature pixels (R)."""
+
+
+class ModelConfig(Settings):
+    """The network of MOL."""
+
+    classes: int = Field(default=5, ge=2)
+    """Expression classes (P Sec. 4.1.1)."""
+    frames: int = Field(default=8, ge=2)
+    """t (P Sec. 4.1.3)."""
+    crop_px: int = Field(default=128, ge=64, multiple_of=64)
+    """Side of the network's input (P Sec. 4.1.3); the flow head halves it six times."""
+    stem_channels: tuple[int, int, int, int] = (8, 32, 64, 128)
+    """Output channels of the stem's convolutions (P Table I, R); the last is C."""
+    f5c_blocks: int = Field(default=1, ge=0, le=3)
+    """F5C blocks in each branch of a pair (P Table X); 0 is `w/o F5C` of Table IX."""
+    mixer: Mixer = "fcc"
+    """What stands in the place of FCC (P Tables IX and XI)."""
+    use_ccc: bool = True
+    """CCC in the F5C block (P Table IX)."""
+    neighbours: int = Field(default=4, ge=1)
+    """k of the CCC graph (R; the paper tuned it by cross-validation)."""
+    expression_input: ExpressionInput = "concatenate"
+    """How the features of a pair reach the expression head (P Table XII)."""
+    expression_channels: int = Field(default=32, ge=1)
+    """Channels of the 3-D convolution (R)."""
+    expression_hidden: int = Field(default=256, ge=1)
+    """Width of the classifier's hidden layer (R)."""
+    dropout: float = Field(default=0.5, ge=0.0, lt=1.0)
+    """Before both fully-connected layers of the classifier (R)."""
+    landmark_channels: int = Field(default=32, ge=1)
+    """Channels of the landmark head's convolution (R)."""
+    landmark_hidden: int = Field(default=512, ge=1)
+    """Width of the landmark head's hidden layer (R)."""
+    flow: FlowHeadConfig = FlowHeadConfig()
+    use_expression: bool = True
+    """Expression head; without it the rows `w/o MER` of Tables XIV and XV."""
+    use_flow: bool = True
+    """Flow head; without it `w/o OFE` (P Table VIII)."""
+    use_landmarks: bool = True
+    """Landmark head; without it `w/o FLD` (P Table VIII)."""
+
+
+class LossConfig(Settings):
+    """Weights of the full loss (P Eq. 9)."""
+
+    flow_weight: float = Field(default=10.0, ge=0.0)
+    """lambda_f (R)."""
+    landmark_weight: float = Field(default=0.1, ge=0.0)
+    """lambda_m (R)."""
+
+
+TINY = ModelConfig(
+    stem_channels=(8, 16, 24, 32),
+    expression_channels=16,
+    expression_hidden=64,
+    dropout=0.2,
+    landmark_channels=8,
+    landmark_hidden=64,
+    flow=FlowHeadConfig(
+        encoder=(8, 16, 24),
+        redirection=8,
+        contracting=(32, 32, 48),
+        expanding=(32, 24, 16, 16, 12, 8),
+    ),
+)
+"""The same network with narrow layers: for a CPU, a demo, a test."""
+
+
+class DataConfig(Settings):
+    """How clips reach the network."""
+
+    flip: bool = True
+    """Random horizontal flip in training (P Sec. 4.1.3)."""
+    random_crop: bool = True
+    """Random crop in training, centre crop in test (P Sec. 4.1.3)."""
+    brightness: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """Largest relative change of brightness and contrast of a whole clip; the paper has none."""
+    cache_mb: int = Field(default=4096, ge=0)
+    """Decoded clips are kept in memory up to this size; beyond it they stream from the shards."""
+
+
+class TrainingConfig(Settings):
+    """How the network is trained."""
+
+    steps: int = Field(default=1000, ge=1)
+    """Optimiser steps of a fold (R)."""
+    batch_size: int = Field(default=32, ge=1)
+    """Clips a step (R)."""
+    learning_rate: float = Field(default=1e-4, gt=0.0)
+    """Of Adam (P names Adam; value R)."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """Of the learning rate."""
+    weight_decay: float = Field(default=0.0, ge=0.0)
+    """Decoupled (AdamW); 0 is plain Adam (P)."""
+    clip_gradient: float | None = Field(default=None, gt=0.0)
+    """Largest norm of the gradient, or None."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """`balanced` weighs classes of the training part inversely to their clips; none: P."""
+    seed: int = 0
+    """Of weights, order and augmentation."""
+    log_every: int = Field(default=10, ge=1)
+    """Steps between lines of `metrics.jsonl`."""
+    checkpoint_every: int = Field(default=100, ge=1)
+    """Steps between checkpoints."""
+
+
+class RunConfig(Settings):
+    """All settings of `moltrain fit`, written resolved beside its output."""
+
+    model: ModelConfig = ModelConfig()
+    loss: LossConfig = LossConfig()
+    data: DataConfig = DataConfig()
+    training: TrainingConfig = TrainingConfig()
+
+
+PRESETS: dict[str, RunConfig] = {
+    "paper": RunConfig(),
+    "tiny": RunConfig(
+        model=TINY,
+        data=DataConfig(brightness=0.2),
+        training=TrainingConfig(
+            steps=300, batch_size=16, learning_rate=2e-3, schedule="cosine", clip_gradient=1.0
+        ),
+    ),
+}

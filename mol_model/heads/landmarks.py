@@ -1,0 +1,35 @@
+"""Facial landmark detection."""
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+POINTS = 68
+
+
+class LandmarkHead(nn.Module):
+    """One convolution and two fully-connected layers.
+
+    Args:
+        channels: C.
+        height: H.
+        width: W.
+        conv_channels: Of the convolution.
+        hidden: Of the hidden layer.
+
+    Source:
+        MOL Sec. 3.3.3, Fig. 2; numbers from the release.
+    """
+
+    def __init__(
+        self, *, channels: int, height: int, width: int, conv_channels: int, hidden: int
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, conv_channels, kernel_size=3)
+        self.hidden = nn.Linear(conv_channels * (height - 2) * (width - 2), hidden)
+        self.points = nn.Linear(hidden, 2 * POINTS)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map `[n, C, H, W]` to `(x, y)` in pixels of the crop, `[n, 68, 2]`."""
+        x = functional.relu(self.conv(features)).flatten(1)
+        x = functional.relu(self.hidden(x))
+        return self.points(x).unflatten(1, (POINTS, 2))

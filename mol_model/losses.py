@@ -1,0 +1,78 @@
+"""The three losses and their weighted sum. They see tensors, not the network."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+class LossTerms(NamedTuple):
+    """The scalar to minimise and its named parts, before weighting; 0 for an absent head."""
+
+    total: Tensor
+    expression: Tensor
+    flow: Tensor
+    landmarks: Tensor
+
+
+def inter_ocular_distance(landmarks: Tensor) -> Tensor:
+    """Distance between the eye centres (means of points 36-41 and 42-47).
+
+    Args:
+        landmarks: `[..., 68, 2]`.
+
+    Returns:
+        `[...]`, in the unit of the landmarks.
+    """
+    left = landmarks[..., 36:42, :].mean(dim=-2)
+    right = landmarks[..., 42:48, :].mean(dim=-2)
+    return torch.linalg.vector_norm(right - left, dim=-1)
+
+
+def expression_loss(logits: Tensor, labels: Tensor, class_weights: Tensor | None = None) -> Tensor:
+    """Cross entropy of `[B, classes]` logits against `[B]` labels (MOL Eq. 6)."""
+    return functional.cross_entropy(logits.float(), labels, weight=class_weights)
+
+
+def flow_loss(estimate: Tensor, truth: Tensor) -> Tensor:
+    """Mean over pairs of the mean squared error, `[B, t-1, 2, P, P]` (MOL Eq. 7).
+
+    Pairs have equal sizes, so the mean over pairs of the means is the mean over all.
+    """
+    return functional.mse_loss(estimate.float(), truth.float())
+
+
+def landmark_loss(estimate: Tensor, truth: Tensor) -> Tensor:
+    """Mean absolute offset, per frame over the inter-ocular distance (MOL Eq. 8).
+
+    Args:
+        estimate: `[B, t-1, 68, 2]`.
+        truth: Likewise; its eyes give the distance.
+    """
+    offsets = (estimate.float() - truth.float()).abs().sum(dim=-1).mean(dim=-1)  # [B, t-1]
+    return (offsets / inter_ocular_distance(truth.float())).mean()
+
+
+def joint_loss(
+    *,
+    logits: Tensor | None,
+    labels: Tensor,
+    flow: Tensor | None,
+    true_flow: Tensor,
+    landmarks: Tensor | None,
+    true_landmarks: Tensor,
+    flow_weight: float,
+    landmark_weight: float,
+    class_weights: Tensor | None = None,
+) -> LossTerms:
+    """Full loss `L_e + flow_weight * L_f + landmark_weight * L_m` (MOL Eq. 9).
+
+    An estimate that is None takes no part.
+    """
+    zero = true_flow.new_zeros((), dtype=torch.float32)
+    expression = zero if logits is None else expression_loss(logits, labels, class_weights)
+    of_flow = zero if flow is None else flow_loss(flow, true_flow)
+    of_landmarks = zero if landmarks is None else landmark_loss(landmarks, true_landmarks)
+    total = expression + flow_weight * of_flow + landmark_weight * of_landmarks
+    return LossTerms(total, expression, of_flow, of_landmarks)

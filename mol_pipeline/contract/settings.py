@@ -1,0 +1,108 @@
+"""Settings from YAML and `key.sub=value` overrides, for both commands."""
+
+import difflib
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from mol_pipeline.contract.manifest import canonical_json
+from mol_pipeline.errors import ConfigError
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def load_settings(
+    kind: type[Model],
+    path: Path | None,
+    overrides: tuple[str, ...] = (),
+    *,
+    base: dict[str, Any] | None = None,
+) -> Model:
+    """Build settings from defaults, a YAML file, then overrides; later wins.
+
+    Args:
+        kind: The settings model.
+        path: YAML file, or None.
+        overrides: `key.sub=value` each, the value as YAML.
+        base: What the file is laid over, e.g. a preset.
+
+    Raises:
+        ConfigError: If the file is no mapping, or a setting is unknown or wrong; an
+            unknown name is answered with the nearest known one.
+    """
+    document: dict[str, Any] = {}
+    _merge(document, base or {})
+    if path is not None:
+        _merge(document, _read(path))
+    for override in overrides:
+        _merge(document, _parse_override(override))
+    try:
+        return kind.model_validate_json(canonical_json(document))
+    except ValidationError as error:
+        where = str(path) if path else "settings"
+        raise ConfigError(f"{where}: {_describe(kind, error)}") from error
+    except TypeError as error:  # e.g. a YAML date, which is no JSON value
+        raise ConfigError(f"{path or 'settings'}: {error}") from error
+
+
+def dump_settings(settings: BaseModel) -> str:
+    """YAML text that `load_settings` reads back to the same settings."""
+    return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: cannot be read as YAML ({error})") from error
+    if loaded is None:
+        return {}
+    if not isinstance(loaded, dict):
+        raise ConfigError(f"{path}: holds a {type(loaded).__name__}, settings are a mapping")
+    return loaded
+
+
+def _parse_override(override: str) -> dict[str, Any]:
+    key, separator, text = override.partition("=")
+    if not separator or not key:
+        raise ConfigError(f"--set {override!r}: must read key=value, e.g. group.name=3")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {override!r}: the value is no YAML ({error})") from error
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    return value
+
+
+def _merge(document: dict[str, Any], over: dict[str, Any]) -> None:
+    for key, value in over.items():
+        if isinstance(value, dict):
+            below = document.get(key)
+            document[key] = below if isinstance(below, dict) else {}
+            _merge(document[key], value)
+        else:
+            document[key] = value
+
+
+def _describe(kind: type[BaseModel], error: ValidationError) -> str:
+    problems = []
+    for problem in error.errors():
+        where = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(where, _names(kind), n=1, cutoff=0.0)
+            problems.append(f"{where}: no such setting; did you mean {near[0]}?")
+        else:
+            problems.append(f"{where}: {problem['msg']} (got {problem['input']!r})")
+    return "; ".join(problems)
+
+
+def _names(kind: type[BaseModel], prefix: str = "") -> list[str]:
+    names = []
+    for name, field in kind.model_fields.items():
+        names.append(prefix + name)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            names += _names(field.annotation, f"{prefix}{name}.")
+    return names
