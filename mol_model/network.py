@@ -1,5 +1,6 @@
 """MOL: one pass of a batch of clips through stem, F5C and the three heads."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from torch import Tensor, nn
@@ -16,7 +17,7 @@ class MOLOutput(NamedTuple):
     expression: Tensor | None
     """Logits `[B, classes]`."""
     flow: Tensor | None
-    """`[B, t-1, 2, P, P]`, `(u right, v down)`, pixels of the crop per frame pair."""
+    """`[B, t-1, 2, P, P]` (or the pairs asked for), `(u right, v down)`, pixels of the crop per frame pair."""
     landmarks: Tensor | None
     """`[B, t-1, 68, 2]`, `(x, y)` in pixels of the crop, of the last t-1 frames."""
 
@@ -66,11 +67,12 @@ class MOL(nn.Module):
         self.crop_px = crop_px
         self.expression_input: ExpressionInput = expression_input
 
-    def forward(self, clips: Tensor) -> MOLOutput:
+    def forward(self, clips: Tensor, flow_pairs: Sequence[int] | None = None) -> MOLOutput:
         """Estimate everything for a batch of clips.
 
         Args:
             clips: Normalised grey frames `[B, t, P, P]`.
+            flow_pairs: Estimate the flow of these pairs only; of all if None.
 
         Raises:
             ValueError: If the clips have another length or size.
@@ -94,5 +96,5 @@ class MOL(nn.Module):
         expression = None
         if self.expression is not None:
             expression = self.expression(arrange(first, second, self.expression_input))
-        flow = self.flow(clips, first, second) if self.flow is not None else None
+        flow = self.flow(clips, first, second, flow_pairs) if self.flow is not None else None
         return MOLOutput(expression=expression, flow=flow, landmarks=landmarks)

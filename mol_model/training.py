@@ -165,7 +165,7 @@ def train_fold(
             torch.manual_seed(seed_of(training.seed, fold.name, 3, step))
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate(config, step)
-            terms = model_loss(model, inputs, config, weights)
+            terms = model_loss(model, inputs, config, weights, draw_pairs(config, fold.name, step))
             if not torch.isfinite(terms.total):
                 names = ", ".join(data.clip_name(clip) for clip in batch.clips)
                 parts = {name: float(value) for name, value in terms._asdict().items()}
@@ -195,16 +195,30 @@ def train_fold(
     return model, record
 
 
+def draw_pairs(config: RunConfig, fold: str, step: int) -> list[int] | None:
+    """Pairs whose flow a step estimates, each as likely as any other; None for all."""
+    count, wanted = config.model.frames - 1, config.training.flow_pairs
+    if wanted is None or wanted >= count or not config.model.use_flow:
+        return None
+    generator = torch.Generator().manual_seed(seed_of(config.training.seed, fold, 4, step))
+    return sorted(torch.randperm(count, generator=generator)[:wanted].tolist())
+
+
 def model_loss(
-    model: MOL, inputs: ClipInputs, config: RunConfig, weights: Tensor | None = None
+    model: MOL,
+    inputs: ClipInputs,
+    config: RunConfig,
+    weights: Tensor | None = None,
+    flow_pairs: list[int] | None = None,
 ) -> LossTerms:
-    """Forward pass and joint loss of a batch."""
-    output = model(inputs.frames)
+    """Forward pass and joint loss of a batch, over some or all pairs for the flow."""
+    output = model(inputs.frames, flow_pairs)
+    true_flow = inputs.flow if flow_pairs is None else inputs.flow[:, flow_pairs]
     return joint_loss(
         logits=output.expression,
         labels=inputs.labels,
         flow=output.flow,
-        true_flow=inputs.flow,
+        true_flow=true_flow,
         landmarks=output.landmarks,
         true_landmarks=inputs.landmarks,
         flow_weight=config.loss.flow_weight,

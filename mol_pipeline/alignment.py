@@ -106,14 +106,23 @@ def _region_under_frame(
     return grey[top : max(bottom, top + 1), left : max(right, left + 1)], shifted
 
 
-def align_face(grey: NDArray[np.uint8], landmarks: NDArray[np.floating]) -> AlignedFace:
-    """Align one frame from its own landmarks.
+def align_face(
+    grey: NDArray[np.uint8],
+    landmarks: NDArray[np.floating],
+    transform: NDArray[np.float64] | None = None,
+) -> AlignedFace:
+    """Align one frame.
 
     Args:
         grey: Source image `[height, width]`, uint8.
         landmarks: `[68, 2]` in that image.
+        transform: Source -> aligned; from the frame's own landmarks if None.
+
+    Raises:
+        ValueError: If the landmarks give no transform.
     """
-    transform = alignment_transform(landmarks)
+    if transform is None:
+        transform = alignment_transform(landmarks)
     return AlignedFace(
         image=warp_to_aligned(grey, transform),
         transform=transform,

@@ -29,6 +29,15 @@ class DetectionConfig(Settings):
     those of its neighbours in time."""
 
 
+class AlignmentConfig(Settings):
+    """Where the transform to the aligned frame comes from."""
+
+    reference: Literal["frame", "video"] = "frame"
+    """`frame`: each frame by its own landmarks (MOL Sec. 4.1.3), whose jitter then is motion.
+    `video`: every frame of a clip's video by the landmarks of its first sampled frame, so
+    that only the head and the face move (decision record 0001)."""
+
+
 class SamplingConfig(Settings):
     """Which frames make a clip."""
 
@@ -68,6 +77,7 @@ class BuildConfig(Settings):
     """All settings of `molprep build`."""
 
     detection: DetectionConfig = DetectionConfig()
+    alignment: AlignmentConfig = AlignmentConfig()
     sampling: SamplingConfig = SamplingConfig()
     flow: FlowConfig = FlowConfig()
     shards: ShardConfig = ShardConfig()

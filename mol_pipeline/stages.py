@@ -74,11 +74,14 @@ def prepare_video(
     }
     landmarks, statuses = find_landmarks(greys, kernels, config.detection)
     faces: dict[int, AlignedFace] = {}
+    common = None
     for position in used:
         try:
-            faces[position] = align_face(greys[position], landmarks[position])
+            faces[position] = align_face(greys[position], landmarks[position], common)
         except ValueError as error:
             raise Rejection("bad-landmarks", f"{video.frames[position][1]}: {error}") from error
+        if config.alignment.reference == "video":
+            common = faces[used[0]].transform
     return PreparedVideo(
         arrays={
             "frames": np.stack([[faces[i].image for i in clip] for clip in clips]),

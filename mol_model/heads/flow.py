@@ -108,30 +108,42 @@ class FlowHead(nn.Module):
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
                 nn.init.kaiming_normal_(module.weight, a=SLOPE)
 
-    def forward(self, frames: Tensor, first: Tensor, second: Tensor) -> Tensor:
-        """Flow of each consecutive pair.
+    def forward(
+        self,
+        frames: Tensor,
+        first: Tensor,
+        second: Tensor,
+        pairs: Sequence[int] | None = None,
+    ) -> Tensor:
+        """Flow of consecutive pairs.
 
         Args:
             frames: `[B, t, P, P]`.
             first: F5C features of the first frame of each pair, `[B, t-1, C, H, W]`.
             second: Of the second frame, likewise.
+            pairs: Which pairs, by the position of their first frame; all if None.
 
         Returns:
-            `[B, t-1, 2, P, P]`, `(u right, v down)` in pixels.
+            `[B, pairs, 2, P, P]`, `(u right, v down)` in pixels.
         """
         batch, count = frames.shape[:2]
-        levels = self.encoder(frames.flatten(0, 1).unsqueeze(1))
-        per_frame = [level.unflatten(0, (batch, count)) for level in levels]
-        half, quarter, eighth = (level[:, :-1].flatten(0, 1) for level in per_frame)
-        eighth_second = per_frame[2][:, 1:].flatten(0, 1)  # [B(t-1), 256, H, W]
+        starts = list(range(count - 1)) if pairs is None else list(pairs)
+        needed = sorted({*starts, *(start + 1 for start in starts)})
+        at = [needed.index(start) for start in starts]  # of first frames among the encoded
+        after = [needed.index(start + 1) for start in starts]
+
+        levels = self.encoder(frames[:, needed].flatten(0, 1).unsqueeze(1))
+        per_frame = [level.unflatten(0, (batch, len(needed))) for level in levels]
+        half, quarter, eighth = (level[:, at].flatten(0, 1) for level in per_frame)
+        eighth_second = per_frame[2][:, after].flatten(0, 1)  # [B pairs, 256, H, W]
 
         correlation = functional.leaky_relu(self.correlation(eighth, eighth_second), SLOPE)
         merged = torch.cat(
             [
                 self.redirection(eighth),
                 correlation,
-                first.flatten(0, 1),
-                second.flatten(0, 1),
+                first[:, starts].flatten(0, 1),
+                second[:, starts].flatten(0, 1),
             ],
             dim=1,
         )
@@ -139,7 +151,7 @@ class FlowHead(nn.Module):
         level4 = self.conv4_1(self.conv4(level3))
         level5 = self.conv5_1(self.conv5(level4))
         x = self.conv6_1(self.conv6(level5))
-        image = frames[:, :-1].flatten(0, 1).unsqueeze(1)
+        image = frames[:, starts].flatten(0, 1).unsqueeze(1)
 
         skips = (level5, level4, level3, quarter, half, image)
         for skip, deconv, predict, upsample in zip(
@@ -147,4 +159,4 @@ class FlowHead(nn.Module):
         ):
             flow = upsample(predict(x))
             x = torch.cat([skip, deconv(x), flow], dim=1)
-        return self.predictions[-1](x).unflatten(0, (batch, count - 1))
+        return self.predictions[-1](x).unflatten(0, (batch, len(starts)))

@@ -1,0 +1,158 @@
+"""`moltrain`: train and evaluate MOL on shards that `molprep` wrote.
+
+Commands parse, call one library function and print. Heavy imports live inside the
+commands, so that `--help` answers at once. Results go to stdout, the rest to stderr.
+"""
+
+import json
+from pathlib import Path
+
+import click
+
+from mol_pipeline.errors import ErrorMappingGroup
+
+FOLDER = click.Path(path_type=Path)
+PRESET_NAMES = ("paper", "tiny")
+"""Names of `mol_model.config.PRESETS`; a test keeps the two equal."""
+
+
+@click.group(cls=ErrorMappingGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="mol-micro-expression", prog_name="moltrain")
+@click.option("-v", "--verbose", count=True, help="More on stderr; twice for debugging.")
+def main(verbose: int) -> None:
+    """Train and evaluate MOL on prepared shards.
+
+    Exit codes: 0 done, 2 wrong command line, 3 wrong setting, 4 manifest and shards
+    disagree, 7 training cannot start or go on, 130 interrupted (run again to continue).
+    """
+    import logging
+
+    level = {0: logging.WARNING, 1: logging.INFO}.get(verbose, logging.DEBUG)
+    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
+
+
+@main.command()
+@click.option(
+    "--shards",
+    type=FOLDER,
+    multiple=True,
+    required=True,
+    help="Directory with a manifest; may be repeated.",
+)
+@click.option("--out", type=FOLDER, required=True, help="Directory of the run.")
+@click.option(
+    "--preset", type=click.Choice(PRESET_NAMES), default="paper", show_default=True,
+    help="paper: full size; tiny: narrow layers for a CPU.",
+)
+@click.option(
+    "--protocol", type=click.Choice(["loso"]), default="loso", show_default=True,
+    help="loso: leave one subject out.",
+)
+@click.option("--classes", metavar="MAPPING", help="Label mapping, e.g. 3 or 5; default: the first.")
+@click.option("--steps", type=click.IntRange(min=1), help="Optimiser steps of a fold.")
+@click.option("--seed", type=int, help="Of weights, order and augmentation.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Folds at once; on a CPU one a core.")
+@click.option("--folds", help="Only these folds, by name, separated by commas.")
+@click.option("--config", "config_file", type=FOLDER, help="Settings as YAML.")
+@click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE",
+    help="Override a setting, e.g. training.learning_rate=0.001; may be repeated.",
+)
+@click.option("--overwrite", is_flag=True, help="Start anew instead of continuing.")
+def fit(
+    shards: tuple[Path, ...],
+    out: Path,
+    preset: str,
+    protocol: str,
+    classes: str | None,
+    steps: int | None,
+    seed: int | None,
+    device: str,
+    jobs: int | None,
+    folds: str | None,
+    config_file: Path | None,
+    overrides: tuple[str, ...],
+    overwrite: bool,
+) -> None:
+    """Train and test every fold, pool the predictions, write a report.
+
+    Run again after an interruption: finished folds are kept, the others continue.
+    """
+    from mol_model.config import PRESETS, RunConfig
+    from mol_model.progress import run_progress
+    from mol_model.report import write_report
+    from mol_model.runs import RunOptions, fit_to_data, load_data
+    from mol_model.runs import fit as run_fit
+    from mol_pipeline.contract.settings import load_settings
+
+    shortcuts = [f"training.{name}={value}" for name, value in (("steps", steps), ("seed", seed))
+                 if value is not None]
+    config = load_settings(
+        RunConfig,
+        config_file,
+        (*overrides, *shortcuts),
+        base=PRESETS[preset].model_dump(mode="json"),
+    )
+    data = load_data(shards, classes, config)
+    config = fit_to_data(config, data)
+    names = tuple(name.strip() for name in folds.split(",")) if folds else ()
+    options = RunOptions(out=out, device=device, jobs=jobs, folds=names, overwrite=overwrite)
+    with run_progress() as on_progress:
+        metrics = run_fit(data, config, options, on_progress=on_progress)
+    report = write_report(out, metrics, config)
+    click.echo(_result(metrics))
+    click.echo(f"report: {report}")
+
+
+@main.command()
+@click.option("--preset", type=click.Choice(PRESET_NAMES), default="paper", show_default=True)
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE",
+              help="Override a setting of the network, e.g. use_flow=false.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def model(preset: str, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Print the parts of the network with their parameters and its cost."""
+    from mol_model.config import PRESETS, ModelConfig
+    from mol_model.model_summary import summarise
+    from mol_pipeline.contract.settings import load_settings
+
+    base = PRESETS[preset].model.model_dump(mode="json")
+    summary = summarise(load_settings(ModelConfig, None, overrides, base=base))
+    if as_json:
+        click.echo(json.dumps(summary, indent=1))
+        return
+    for name, count in summary["by_part"].items():
+        click.echo(f"{name:<12}{count:>14,}")
+    click.echo(f"{'in all':<12}{summary['parameters']:>14,} parameters")
+    click.echo(f"{summary['gflop_per_clip']:.2f} GFLOP for the forward pass of one clip")
+
+
+def _result(metrics: dict) -> str:
+    """The pooled numbers as lines of text."""
+    lines = []
+    mark = "SYNTHETIC data: " if metrics["synthetic"] else ""
+    lines.append(
+        f"{mark}{metrics['protocol']}, {metrics['folds']} folds, {metrics['videos']} held-out "
+        f"videos, model chosen: {metrics['selection']}, seed {metrics['seed']}"
+    )
+    if "recognition" in metrics:
+        got, base = metrics["recognition"], metrics["majority_class"]
+        for key, name in (
+            ("accuracy", "accuracy"),
+            ("weighted_f1", "WF1"),
+            ("unweighted_f1", "UF1"),
+            ("unweighted_average_recall", "UAR"),
+        ):
+            lines.append(
+                f"  {name:<9}{100 * got[key]:6.1f} %   (majority class {100 * base[key]:.1f} %)"
+            )
+    flow, points = metrics["flow"], metrics["landmarks"]
+    lines.append(
+        f"  AEPE     {flow['average_end_point_error_px']:6.3f} px  "
+        f"(no motion {flow['zero_flow_end_point_error_px']:.3f} px)"
+    )
+    lines.append(
+        f"  NME      {points['inter_ocular_nme_percent']:6.2f} %   "
+        f"(mean shape {points['mean_shape_nme_percent']:.2f} %)"
+    )
+    return "\n".join(lines)
