@@ -72,6 +72,7 @@ def build_network(config: ModelConfig) -> MOL:
             width=size,
             conv_channels=config.landmark_channels,
             hidden=config.landmark_hidden,
+            start_px=(config.crop_px - 1) / 2,
         )
         if config.use_landmarks
         else None,

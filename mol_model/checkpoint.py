@@ -53,8 +53,8 @@ def save_checkpoint(
 ) -> None:
     """Write `path` (without ending) as two files, each by rename.
 
-    Two checkpoints alternate in nothing: the JSON names the hash of its tensors, so a
-    crash between the two renames is noticed by `load_checkpoint`.
+    The JSON names the hash of its tensors, so a crash between the two renames is
+    noticed by `load_checkpoint`.
     """
     tensors = {f"model.{name}": value.contiguous() for name, value in model.state_dict().items()}
     if optimiser is not None:
@@ -86,7 +86,7 @@ def load_checkpoint(path: Path) -> tuple[CheckpointRecord, dict[str, Tensor]]:
         raise TrainingError(f"{path.with_suffix('.json')}: {where}: {first['msg']}") from error
     if record.format_version != FORMAT_VERSION:
         raise TrainingError(
-            f"{path}: checkpoint format {record.format_version}, this program reads {FORMAT_VERSION}"
+            f"{path}: checkpoint format {record.format_version}, this reads {FORMAT_VERSION}"
         )
     target = path.with_suffix(".safetensors")
     try:

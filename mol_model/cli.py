@@ -41,14 +41,22 @@ def main(verbose: int) -> None:
 )
 @click.option("--out", type=FOLDER, required=True, help="Directory of the run.")
 @click.option(
-    "--preset", type=click.Choice(PRESET_NAMES), default="paper", show_default=True,
+    "--preset",
+    type=click.Choice(PRESET_NAMES),
+    default="paper",
+    show_default=True,
     help="paper: full size; tiny: narrow layers for a CPU.",
 )
 @click.option(
-    "--protocol", type=click.Choice(["loso"]), default="loso", show_default=True,
+    "--protocol",
+    type=click.Choice(["loso"]),
+    default="loso",
+    show_default=True,
     help="loso: leave one subject out.",
 )
-@click.option("--classes", metavar="MAPPING", help="Label mapping, e.g. 3 or 5; default: the first.")
+@click.option(
+    "--classes", metavar="MAPPING", help="Label mapping, e.g. 3 or 5; default: the first."
+)
 @click.option("--steps", type=click.IntRange(min=1), help="Optimiser steps of a fold.")
 @click.option("--seed", type=int, help="Of weights, order and augmentation.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
@@ -56,7 +64,10 @@ def main(verbose: int) -> None:
 @click.option("--folds", help="Only these folds, by name, separated by commas.")
 @click.option("--config", "config_file", type=FOLDER, help="Settings as YAML.")
 @click.option(
-    "--set", "overrides", multiple=True, metavar="KEY=VALUE",
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
     help="Override a setting, e.g. training.learning_rate=0.001; may be repeated.",
 )
 @click.option("--overwrite", is_flag=True, help="Start anew instead of continuing.")
@@ -86,8 +97,11 @@ def fit(
     from mol_model.runs import fit as run_fit
     from mol_pipeline.contract.settings import load_settings
 
-    shortcuts = [f"training.{name}={value}" for name, value in (("steps", steps), ("seed", seed))
-                 if value is not None]
+    shortcuts = [
+        f"training.{name}={value}"
+        for name, value in (("steps", steps), ("seed", seed))
+        if value is not None
+    ]
     config = load_settings(
         RunConfig,
         config_file,
@@ -107,8 +121,13 @@ def fit(
 
 @main.command()
 @click.option("--preset", type=click.Choice(PRESET_NAMES), default="paper", show_default=True)
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE",
-              help="Override a setting of the network, e.g. use_flow=false.")
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Override a setting of the network, e.g. use_flow=false.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def model(preset: str, overrides: tuple[str, ...], as_json: bool) -> None:
     """Print the parts of the network with their parameters and its cost."""

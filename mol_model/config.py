@@ -160,9 +160,9 @@ PRESETS: dict[str, RunConfig] = {
         model=TINY,
         data=DataConfig(brightness=0.2),
         training=TrainingConfig(
-            steps=160,
+            steps=200,
             batch_size=8,
-            learning_rate=2e-3,
+            learning_rate=1e-3,
             schedule="cosine",
             clip_gradient=1.0,
             flow_pairs=1,

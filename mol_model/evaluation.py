@@ -47,17 +47,13 @@ class VideoPrediction:
         return int(np.argmax(self.probabilities))
 
 
-def test_inputs(
-    batch: ClipBatch, normalisation: Normalisation, crop_px: int
-) -> ClipInputs:
+def test_inputs(batch: ClipBatch, normalisation: Normalisation, crop_px: int) -> ClipInputs:
     """Centre crop of a batch."""
     view = centre_view(len(batch.frames), ALIGNED_PX, crop_px, batch.frames.device)
     return apply_view(batch, view, normalisation, crop_px)
 
 
-def mean_training_landmarks(
-    data: ShardSet, clips: Sequence[int], crop_px: int
-) -> np.ndarray:
+def mean_training_landmarks(data: ShardSet, clips: Sequence[int], crop_px: int) -> np.ndarray:
     """Mean landmarks `[68, 2]` of some clips in the centre crop: the constant estimate."""
     total = np.zeros((68, 2))
     for clip in clips:
@@ -104,7 +100,9 @@ def evaluate_fold(
                 end_point_error=error,
                 zero_flow_error=float(end_point_errors(np.zeros_like(flow), flow).mean()),
                 nme=tuple(nme.tolist()),
-                mean_shape_nme=float(inter_ocular_nme(np.broadcast_to(shape, truth.shape), truth).mean()),
+                mean_shape_nme=float(
+                    inter_ocular_nme(np.broadcast_to(shape, truth.shape), truth).mean()
+                ),
             )
         )
     return predictions
@@ -136,9 +134,7 @@ def pooled_metrics(
         predicted = [one.predicted for one in predictions]
         confusion = confusion_matrix(labels, predicted, len(classes))
         counts = np.bincount(labels, minlength=len(classes))
-        majority = confusion_matrix(
-            labels, np.full(len(labels), counts.argmax()), len(classes)
-        )
+        majority = confusion_matrix(labels, np.full(len(labels), counts.argmax()), len(classes))
         metrics["recognition"] = recognition_scores(confusion)
         metrics["majority_class"] = {
             "class": classes[int(counts.argmax())],

@@ -20,7 +20,7 @@ def confusion_matrix(truth: ArrayLike, predicted: ArrayLike, classes: int) -> ND
     rows, columns = np.asarray(truth, dtype=np.int64), np.asarray(predicted, dtype=np.int64)
     if rows.shape != columns.shape:
         raise ValueError(f"{rows.shape} labels but {columns.shape} predictions")
-    if rows.size and not (0 <= min(rows.min(), columns.min())):
+    if rows.size and not (min(rows.min(), columns.min()) >= 0):
         raise ValueError("labels start at 0")
     if rows.size and max(rows.max(), columns.max()) >= classes:
         raise ValueError(f"label {max(rows.max(), columns.max())} with {classes} classes")

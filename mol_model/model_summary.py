@@ -16,9 +16,8 @@ def summarise(config: ModelConfig) -> dict[str, Any]:
         `parameters`, `by_part` (stem, first, second, expression, flow, landmarks),
         `gflop_per_clip` (a multiplication and an addition count as two) and `config`.
     """
-    with torch.device("meta"):
-        model = build_network(config)
-        clip = torch.empty(1, config.frames, config.crop_px, config.crop_px)
+    model = build_network(config)
+    clip = torch.zeros(1, config.frames, config.crop_px, config.crop_px)
     by_part = {
         name: sum(parameter.numel() for parameter in part.parameters())
         for name, part in model.named_children()

@@ -17,7 +17,7 @@ class MOLOutput(NamedTuple):
     expression: Tensor | None
     """Logits `[B, classes]`."""
     flow: Tensor | None
-    """`[B, t-1, 2, P, P]` (or the pairs asked for), `(u right, v down)`, pixels of the crop per frame pair."""
+    """`[B, t-1, 2, P, P]` (or only the pairs asked for), `(u right, v down)`, pixels."""
     landmarks: Tensor | None
     """`[B, t-1, 68, 2]`, `(x, y)` in pixels of the crop, of the last t-1 frames."""
 

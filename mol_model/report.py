@@ -58,8 +58,10 @@ and must not stand beside published results.</p>{% endif %}
 <table class="facts">
 <tr><td>data<td>{{ m.databases|join(", ") }}{% if m.synthetic %} layout, synthetic{% endif %}
 <tr><td>protocol<td>{{ m.protocol }}: every subject is tested by a model that never saw it
-<tr><td>pooling<td>scores come from the pooled predictions of all folds; a video's phases are averaged
-<tr><td>model choice<td><b>{{ m.selection }}</b>: the model after the last step; no test fold was looked at
+<tr><td>pooling<td>scores come from the pooled predictions of all folds; a video's phases are
+ averaged
+<tr><td>model choice<td><b>{{ m.selection }}</b>: the model after the last step; no test
+ fold was looked at
 <tr><td>classes<td>{{ m.classes|join(", ") }} (mapping {{ m.label_mapping }}, in this order)
 <tr><td>flavour<td>paper
 <tr><td>seed<td>{{ m.seed }} (one seed: no spread is known)

@@ -1,12 +1,12 @@
 """A run: all folds of a protocol, several at once, resumed, pooled, reported.
 
-    config.yaml         settings, resolved; can be fed back with --config
-    run.json            what the run is: data, protocol, settings
-    folds/NAME/         checkpoint, metrics.jsonl, tensorboard/, pictures
-    folds/NAME/predictions.json   the fold is finished
-    predictions.csv     one line per held-out video
-    metrics.json        pooled scores
-    report.html         all of it to look at
+config.yaml         settings, resolved; can be fed back with --config
+run.json            what the run is: data, protocol, settings
+folds/NAME/         checkpoint, metrics.jsonl, tensorboard/, pictures
+folds/NAME/predictions.json   the fold is finished
+predictions.csv     one line per held-out video
+metrics.json        pooled scores
+report.html         all of it to look at
 """
 
 import csv
@@ -276,9 +276,7 @@ def _run_folds(
                 raise
 
 
-def _drain(
-    events: Any, done: int, folds: int, on_progress: Callable[[RunProgress], None]
-) -> None:
+def _drain(events: Any, done: int, folds: int, on_progress: Callable[[RunProgress], None]) -> None:
     while True:
         try:
             fold, step = events.get_nowait()

@@ -168,7 +168,7 @@ def train_fold(
             terms = model_loss(model, inputs, config, weights, draw_pairs(config, fold.name, step))
             if not torch.isfinite(terms.total):
                 names = ", ".join(data.clip_name(clip) for clip in batch.clips)
-                parts = {name: float(value) for name, value in terms._asdict().items()}
+                parts = {name: value.item() for name, value in terms._asdict().items()}
                 raise TrainingError(
                     f"fold {fold.name}, step {step}: the loss is not finite ({parts}); clips: "
                     f"{names}; lower training.learning_rate or look at these clips; the last "
@@ -184,7 +184,7 @@ def train_fold(
             if done % training.log_every == 0 or done == training.steps:
                 rate = clips_done / max(time.monotonic() - since, 1e-9)
                 since, clips_done = time.monotonic(), 0
-                values = {name: float(value) for name, value in terms._asdict().items()}
+                values = {name: value.item() for name, value in terms._asdict().items()}
                 log.write(done, {**values, "learning_rate": learning_rate(config, step)}, rate)
                 on_step(StepReport(done, training.steps, values, rate))
             if done % training.checkpoint_every == 0 and done < training.steps:

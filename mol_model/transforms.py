@@ -88,9 +88,7 @@ def random_view(
     if flip:
         flipped = torch.rand(batch, generator=generator) < 0.5
     change = (2 * torch.rand(2, batch, generator=generator) - 1) * brightness
-    return View(
-        *(part.to(device) for part in (top, left, flipped, 1 + change[0], change[1]))
-    )
+    return View(*(part.to(device) for part in (top, left, flipped, 1 + change[0], change[1])))
 
 
 def apply_view(

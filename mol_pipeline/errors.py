@@ -57,7 +57,7 @@ class _Failure(click.ClickException):
 
     def __init__(self, error: MolError) -> None:
         super().__init__(" ".join(str(error).split()))
-        self.exit_code = error.exit_code
+        self.exit_code: int = error.exit_code  # type: ignore[misc]  # click reads it so
 
 
 class ErrorMappingGroup(click.Group):

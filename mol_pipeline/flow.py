@@ -46,7 +46,8 @@ class TVL1:
                 "this OpenCV has no optflow module (TV-L1): keep exactly one OpenCV variant, "
                 "pip uninstall the others and 'pip install --force-reinstall opencv-contrib-python'"
             )
-        self._solver = cv2.optflow.DualTVL1OpticalFlow_create(
+        # OpenCV's type stubs leave this function out.
+        self._solver = cv2.optflow.DualTVL1OpticalFlow_create(  # type: ignore[attr-defined]
             tau=settings.tau,
             lambda_=settings.attachment,
             theta=settings.tightness,

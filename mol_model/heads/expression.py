@@ -40,6 +40,29 @@ def arrange(first: Tensor, second: Tensor, how: ExpressionInput) -> Tensor:
     return sequence.permute(0, 2, 3, 4, 1)  # [B, C, H, W, depth]
 
 
+DIFFERENCE_GAIN = 20.0
+"""Differences between frames are a small part of the features: bring them to their size."""
+
+
+def start_from_differences(weight: Tensor) -> None:
+    """Initialise a 3-D convolution so that it starts blind to what does not move.
+
+    Slices of the sequence alternate between first and second frames of pairs, which
+    come from separate blocks. The kernel's mean over each of the two is taken off: a
+    clip without motion gives no response, whoever it shows (decision 0008). Training is
+    free to leave this.
+
+    Args:
+        weight: `[out, C, height, width, depth]`, changed in place.
+    """
+    with torch.no_grad():
+        for parity in (0, 1):
+            slots = weight[..., parity::2]
+            if slots.shape[-1] > 1:
+                slots -= slots.mean(dim=-1, keepdim=True)
+                slots *= DIFFERENCE_GAIN
+
+
 class ExpressionHead(nn.Module):
     """3-D convolution, 3-D max-pooling, two fully-connected layers.
 
@@ -72,6 +95,7 @@ class ExpressionHead(nn.Module):
         super().__init__()
         kernel = min(5, depth)
         self.conv = nn.Conv3d(channels, conv_channels, (2, 2, kernel), stride=(2, 2, 1))
+        start_from_differences(self.conv.weight)
         left = depth - kernel + 1
         self.pool = nn.MaxPool3d((2, 2, 2 if left > 1 else 1))
         size = (height // 4) * (width // 4) * (left // 2 if left > 1 else 1)

@@ -15,18 +15,28 @@ class LandmarkHead(nn.Module):
         width: W.
         conv_channels: Of the convolution.
         hidden: Of the hidden layer.
+        start_px: Where every point is before training: the middle of the crop, not its
+            corner, which is far from any face (decision 0009).
 
     Source:
         MOL Sec. 3.3.3, Fig. 2; numbers from the release.
     """
 
     def __init__(
-        self, *, channels: int, height: int, width: int, conv_channels: int, hidden: int
+        self,
+        *,
+        channels: int,
+        height: int,
+        width: int,
+        conv_channels: int,
+        hidden: int,
+        start_px: float,
     ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(channels, conv_channels, kernel_size=3)
         self.hidden = nn.Linear(conv_channels * (height - 2) * (width - 2), hidden)
         self.points = nn.Linear(hidden, 2 * POINTS)
+        nn.init.constant_(self.points.bias, start_px)
 
     def forward(self, features: Tensor) -> Tensor:
         """Map `[n, C, H, W]` to `(x, y)` in pixels of the crop, `[n, 68, 2]`."""

@@ -186,8 +186,8 @@ class Workplace:
         temporary = path.with_name(f".{path.name}.part")
         meta = json.dumps([dict(outcome.identity), dict(outcome.key_frames)])
         with temporary.open("wb") as file:
-            content: dict[str, Any] = {**outcome.arrays, "_meta": np.array(meta)}
-            np.savez(file, **content)
+            parts: dict[str, Any] = {**outcome.arrays, "_meta": np.array(meta)}
+            np.savez(file, **parts)
         temporary.replace(path)
 
     def spooled(self, video: int) -> PreparedVideo | RejectedVideo | None:

@@ -34,8 +34,8 @@ def _astronaut() -> NDArray[np.uint8]:
 def _grace_hopper() -> NDArray[np.uint8]:
     from matplotlib import cbook
 
-    with cbook.get_sample_data("grace_hopper.jpg") as file:
-        content = np.frombuffer(file.read(), dtype=np.uint8)
+    path = cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)
+    content = np.fromfile(path, dtype=np.uint8)
     return cv2.cvtColor(cv2.imdecode(content, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
 
 

@@ -81,9 +81,7 @@ def _candidate(rng: np.random.Generator, number: int) -> Subject | None:
     on_canvas = apply_transform(place, landmarks)
     changed = identity_displacements(on_canvas, rng)
     # Backward map: the changed face shows the photograph's face, so displacements are taken off.
-    field = landmark_field(
-        on_canvas + changed, changed, FRAME_SHAPE, reach=0.32 * EYE_DISTANCE_PX
-    )
+    field = landmark_field(on_canvas + changed, changed, FRAME_SHAPE, reach=0.32 * EYE_DISTANCE_PX)
     x, y = np.meshgrid(np.arange(FRAME_SHAPE[1]), np.arange(FRAME_SHAPE[0]))
     grid = np.stack([x, y], axis=-1).astype(np.float64)
     linear = np.linalg.inv(place[:, :2])

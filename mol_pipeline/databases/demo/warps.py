@@ -112,9 +112,7 @@ def identity_displacements(
     Eyes, brows, nose, mouth and jaw are scaled and moved as wholes, by some percent
     of the distance between the eyes.
     """
-    eyes = float(
-        np.linalg.norm(landmarks[42:48].mean(axis=0) - landmarks[36:42].mean(axis=0))
-    )
+    eyes = float(np.linalg.norm(landmarks[42:48].mean(axis=0) - landmarks[36:42].mean(axis=0)))
     centre = landmarks[27:36].mean(axis=0)
     moved = np.zeros((68, 2))
     jaw = np.arange(17)

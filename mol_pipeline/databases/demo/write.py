@@ -119,7 +119,9 @@ def _write_clip(job: _ClipJob) -> TableRow:
     subject = make_subject(job.seed, job.subject)
     side = int(rng.integers(len(movements)))
     count = int(rng.integers(16, 20))
-    onset = int(rng.choice([rng.integers(20, 900), rng.integers(1000, 9000), 9990, 12000]))
+    # Three, four and five digits, and one that goes from four to five on its way.
+    choices = np.array([rng.integers(20, 900), rng.integers(1000, 9000), 9990, 12000])
+    onset = int(rng.choice(choices))
     apex_index = int(rng.integers(count // 2 - 2, count // 2 + 3))
     # One clip in eight is subtler than the rest.
     peak = rng.uniform(0.5, 1.2) if rng.random() < 1 / 8 else rng.uniform(1.4, 3.0)

@@ -1,0 +1,48 @@
+# Recipes that people and CI run. Each sets up its own virtual environment.
+PYTHON ?= python3.11
+VENV ?= .venv
+BIN = $(VENV)/bin
+DEMO ?= demo-output
+
+.PHONY: demo test check fix constraints clean
+
+# The main job on synthetic faces: render, prepare, train and test, report.
+demo: $(VENV)/.installed
+	rm -rf $(DEMO)
+	$(BIN)/molprep demo $(DEMO)/database --layout samm --subjects 8 --seed 0
+	$(BIN)/molprep build --dataset samm --root $(DEMO)/database --out $(DEMO)/shards \
+		--config pipelines/build/demo.yaml
+	$(BIN)/molprep verify $(DEMO)/shards
+	$(BIN)/molprep preview $(DEMO)/shards --out $(DEMO)/preview
+	$(BIN)/moltrain fit --shards $(DEMO)/shards --out $(DEMO)/run --preset tiny
+	@echo
+	@echo "contact sheets: $(abspath $(DEMO))/preview/index.html"
+	@echo "report:         $(abspath $(DEMO))/run/report.html"
+
+# Everything that CI checks.
+test: check
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+check: $(VENV)/.installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fix: $(VENV)/.installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[prep,train,dev]'
+	touch $@
+
+# Write the versions of this environment down as the ones to install.
+constraints: $(VENV)/.installed
+	(echo "# Exact versions that the tests ran with; 'make' installs with them."; \
+		$(BIN)/python -m pip freeze --exclude-editable | grep -v '^#' | sed 's/+cpu$$//') > constraints.txt
+
+clean:
+	rm -rf $(VENV) $(DEMO)

@@ -1,0 +1,226 @@
+"""Folds, training, resuming, pooling and the report on a small prepared database."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from mol_model.checkpoint import load_checkpoint
+from mol_model.config import PRESETS, TINY, DataConfig, RunConfig, TrainingConfig
+from mol_model.evaluation import VideoPrediction, pooled_metrics
+from mol_model.protocols import Sample, leave_one_subject_out
+from mol_model.report import write_report
+from mol_model.runs import RunOptions, fit, fit_to_data, load_data
+from mol_model.training import grey_statistics, read_metric_log, train_fold
+from mol_pipeline.contract.settings import dump_settings, load_settings
+from mol_pipeline.errors import ConfigError, TrainingError
+from tests.model.shard_fixture import write_shards
+
+CPU = torch.device("cpu")
+CONFIG = RunConfig(
+    model=TINY,
+    data=DataConfig(),
+    training=TrainingConfig(
+        steps=6, batch_size=4, learning_rate=1e-3, log_every=2, checkpoint_every=2, flow_pairs=1
+    ),
+)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """Data, settings that fit it, and its folds."""
+    shards = write_shards(tmp_path_factory.mktemp("shards"))
+    data = load_data([shards], None, CONFIG)
+    config = fit_to_data(CONFIG, data)
+    return data, config, leave_one_subject_out(data.samples, data.classes)
+
+
+def test_every_video_is_tested_once_and_no_subject_is_on_both_sides():
+    samples = [Sample(f"s{i % 4}", i % 3) for i in range(20)]
+    folds = leave_one_subject_out(samples, ("a", "b", "c"))
+    tested = sorted(video for fold in folds for video in fold.test)
+    assert tested == list(range(20))
+    for fold in folds:
+        assert fold.train
+        assert fold.test
+        train = {samples[i].subject for i in fold.train}
+        test = {samples[i].subject for i in fold.test}
+        assert not train & test
+
+
+def test_one_subject_or_a_class_without_videos_is_refused():
+    with pytest.raises(TrainingError, match="one subject only"):
+        leave_one_subject_out([Sample("s1", 0), Sample("s1", 1)], ("a", "b"))
+    with pytest.raises(TrainingError, match="no video of class c"):
+        leave_one_subject_out([Sample("s1", 0), Sample("s2", 1)], ("a", "b", "c"))
+
+
+def test_statistics_are_those_of_the_training_subjects(prepared):
+    data, _, folds = prepared
+    clips = data.clips_of(folds[0].train)
+    frames = data.read(clips).frames.double()
+    statistics = grey_statistics(data, clips)
+    assert statistics.mean == pytest.approx(frames.mean().item())
+    assert statistics.std == pytest.approx(frames.std(correction=0).item())
+
+
+class Stopped(BaseException):
+    pass
+
+
+def test_a_stopped_fold_continues_to_the_same_numbers(prepared, tmp_path):
+    data, config, folds = prepared
+    whole, _ = train_fold(data, folds[0], config, tmp_path / "whole", device=CPU)
+
+    def stop(report):
+        if report.step == 4:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        train_fold(data, folds[0], config, tmp_path / "parts", device=CPU, on_step=stop)
+    record, _ = load_checkpoint(tmp_path / "parts/checkpoint")
+    assert record.step == 2
+    continued, _ = train_fold(data, folds[0], config, tmp_path / "parts", device=CPU)
+
+    for (name, a), b in zip(
+        whole.state_dict().items(), continued.state_dict().values(), strict=True
+    ):
+        assert torch.equal(a, b), name
+    logs = [read_metric_log(tmp_path / name) for name in ("whole", "parts")]
+    for a, b in zip(*logs, strict=True):
+        a.pop("clips_per_second"), b.pop("clips_per_second")
+        assert a == b
+
+
+def test_a_loss_that_is_not_finite_names_step_and_clips(prepared, tmp_path, monkeypatch):
+    data, config, folds = prepared
+    read = data.read
+
+    def broken(clips):
+        batch = read(clips)
+        batch.flow[:] = float("nan")
+        return batch
+
+    monkeypatch.setattr(data, "read", broken)
+    with pytest.raises(TrainingError, match=r"step 0: the loss is not finite .* row \d+"):
+        train_fold(data, folds[0], config, tmp_path, device=CPU)
+
+
+def test_a_checkpoint_of_other_settings_or_damaged_is_refused(prepared, tmp_path):
+    data, config, folds = prepared
+    train_fold(data, folds[0], config, tmp_path, device=CPU)
+    training = config.training.model_copy(update={"learning_rate": 0.5})
+    other = config.model_copy(update={"training": training})
+    with pytest.raises(TrainingError, match="other settings or data"):
+        train_fold(data, folds[0], other, tmp_path, device=CPU)
+    with (tmp_path / "checkpoint.safetensors").open("r+b") as file:
+        file.seek(-1, 2)
+        file.write(b"\xff")
+    with pytest.raises(TrainingError, match="is not the file"):
+        load_checkpoint(tmp_path / "checkpoint")
+
+
+def test_scores_come_from_pooled_predictions():
+    def one(fold, label, predicted):
+        probabilities = tuple(float(i == predicted) for i in range(3))
+        return VideoPrediction(
+            fold, "samm", fold, "c", label, probabilities, 0.5, 1.0, (0.05, 0.15), 0.2
+        )
+
+    predictions = [one("a", 0, 0), one("a", 0, 0), one("b", 1, 0), one("b", 2, 2)]
+    metrics = pooled_metrics(predictions, ("x", "y", "z"))
+    assert metrics["confusion"] == [[2, 0, 0], [1, 0, 0], [0, 0, 1]]
+    assert metrics["recognition"]["unweighted_f1"] == pytest.approx((4 / 5 + 0 + 1) / 3)
+    assert metrics["majority_class"]["accuracy"] == pytest.approx(0.5)
+    assert metrics["landmarks"]["failure_rate_percent_at_10"] == pytest.approx(50)
+    assert metrics["flow"]["zero_flow_end_point_error_px"] == pytest.approx(1.0)
+
+
+def test_a_run_pools_reports_and_is_not_done_twice(prepared, tmp_path):
+    data, config, folds = prepared
+    out = tmp_path / "run"
+    events = []
+    options = RunOptions(out=out, device="cpu", jobs=2)
+    metrics = fit(data, config, options, on_progress=events.append)
+
+    assert metrics["folds"] == len(folds) == 3
+    assert metrics["videos"] == len(data.videos)
+    assert events[-1].folds_done == 3
+    lines = (out / "predictions.csv").read_text().splitlines()
+    assert len(lines) == 1 + len(data.videos)
+    assert json.loads((out / "metrics.json").read_text()) == metrics
+    assert load_settings(RunConfig, out / "config.yaml") == config
+    assert list(out.glob("folds/*/tensorboard/events*"))
+
+    page = write_report(out, metrics, config).read_text()
+    assert "Synthetic data" in page
+    assert "no test\n fold was looked at" in page
+    assert "http" not in page.replace("http-equiv", "")
+    # MOL's own numbers on SAMM with five classes never stand beside synthetic data.
+    assert "76.68" not in page
+    assert page.count("data:image/png;base64,") >= 4
+
+    before = {path: path.stat().st_mtime_ns for path in out.glob("folds/*/*")}
+    again = fit(data, config, options)
+    assert again == metrics
+    assert {path: path.stat().st_mtime_ns for path in out.glob("folds/*/*")} == before
+
+
+def test_another_run_or_something_else_in_the_directory_is_refused(prepared, tmp_path):
+    data, config, _ = prepared
+    out = tmp_path / "run"
+    options = RunOptions(out=out, device="cpu", jobs=1, folds=("samm-006",))
+    fit(data, config, options)
+    loss = config.loss.model_copy(update={"flow_weight": 1.0})
+    with pytest.raises(ConfigError, match="config_hash"):
+        fit(data, config.model_copy(update={"loss": loss}), options)
+    with pytest.raises(ConfigError, match="no such fold"):
+        fit(data, config, RunOptions(out=tmp_path / "new", folds=("nobody",)))
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/letter.txt").touch()
+    with pytest.raises(ConfigError, match="holds no run"):
+        fit(data, config, RunOptions(out=tmp_path / "other"))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
+def test_cuda_where_there_is_none_is_refused(prepared, tmp_path):
+    data, config, _ = prepared
+    with pytest.raises(ConfigError, match="no CUDA device"):
+        fit(data, config, RunOptions(out=tmp_path, device="cuda"))
+
+
+def test_an_overfit_on_a_few_clips_reaches_every_target(tmp_path):
+    shards = write_shards(tmp_path, subjects=2, words=("Anger", "Happiness"), phases=2, frames=2)
+    config = CONFIG.model_copy(
+        update={
+            "model": TINY.model_copy(update={"dropout": 0.0}),
+            "data": DataConfig(flip=False, random_crop=False),
+            "training": TrainingConfig(
+                steps=120, batch_size=8, learning_rate=2e-3, log_every=1, schedule="cosine"
+            ),
+        }
+    )
+    data = load_data([shards], None, config)
+    config = fit_to_data(config, data)
+    fold = leave_one_subject_out(data.samples, ("anger", "happiness"))[0]
+    whole = type(fold)(name="all", train=tuple(range(4)), test=())
+    train_fold(data, whole, config, tmp_path / "fold", device=CPU)
+    log = read_metric_log(tmp_path / "fold")
+    assert np.isfinite([line["total"] for line in log]).all()
+    assert log[-1]["expression"] < 0.05
+    assert log[-1]["flow"] < 0.2 * log[0]["flow"]
+    assert log[-1]["landmarks"] < 0.2 * log[0]["landmarks"]
+
+
+def test_settings_survive_yaml_and_unknown_ones_are_answered_with_the_nearest(tmp_path):
+    for preset in PRESETS.values():
+        path = tmp_path / "config.yaml"
+        path.write_text(dump_settings(preset))
+        assert load_settings(RunConfig, path) == preset
+    changed = load_settings(RunConfig, path, ("training.steps=7", "model.flow.redirection=3"))
+    assert (changed.training.steps, changed.model.flow.redirection) == (7, 3)
+    with pytest.raises(ConfigError, match=r"did you mean training\.learning_rate"):
+        load_settings(RunConfig, None, ("training.learning_rat=1",))
+    with pytest.raises(ConfigError, match="key=value"):
+        load_settings(RunConfig, None, ("nonsense",))
