@@ -3,18 +3,21 @@ PYTHON ?= python3.11
 VENV ?= .venv
 BIN = $(VENV)/bin
 DEMO ?= demo-output
+# For a quicker look: make demo SUBJECTS=2 FIT="--steps 20"
+SUBJECTS ?= 8
+FIT ?=
 
 .PHONY: demo test check fix constraints clean
 
 # The main job on synthetic faces: render, prepare, train and test, report.
 demo: $(VENV)/.installed
 	rm -rf $(DEMO)
-	$(BIN)/molprep demo $(DEMO)/database --layout samm --subjects 8 --seed 0
+	$(BIN)/molprep demo $(DEMO)/database --layout samm --subjects $(SUBJECTS) --seed 0
 	$(BIN)/molprep build --dataset samm --root $(DEMO)/database --out $(DEMO)/shards \
 		--config pipelines/build/demo.yaml
 	$(BIN)/molprep verify $(DEMO)/shards
 	$(BIN)/molprep preview $(DEMO)/shards --out $(DEMO)/preview
-	$(BIN)/moltrain fit --shards $(DEMO)/shards --out $(DEMO)/run --preset tiny
+	$(BIN)/moltrain fit --shards $(DEMO)/shards --out $(DEMO)/run --preset tiny $(FIT)
 	@echo
 	@echo "contact sheets: $(abspath $(DEMO))/preview/index.html"
 	@echo "report:         $(abspath $(DEMO))/run/report.html"

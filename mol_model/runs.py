@@ -16,6 +16,7 @@ import multiprocessing
 import os
 import queue
 import shutil
+import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import dataclass
@@ -258,7 +259,7 @@ def _run_folds(
     context = multiprocessing.get_context("spawn")
     with context.Manager() as manager:
         events = manager.Queue()
-        with ProcessPoolExecutor(jobs, mp_context=context) as pool:
+        with ProcessPoolExecutor(jobs, context, initializer=_leave_interrupts) as pool:
             waiting = {pool.submit(_run_fold, job, events): job for job in work}
             try:
                 while waiting:
@@ -274,6 +275,11 @@ def _run_folds(
                 for process in list(getattr(pool, "_processes", {}).values()):
                     process.terminate()  # checkpoints are written by rename: nothing breaks
                 raise
+
+
+def _leave_interrupts() -> None:
+    """Leave Ctrl-C to the main process, which ends the others."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _drain(events: Any, done: int, folds: int, on_progress: Callable[[RunProgress], None]) -> None:

@@ -451,6 +451,7 @@ def _client(options: ClusterOptions) -> Iterator[Client]:
         dashboard_address=None,
         memory_limit=options.memory_limit,
         silence_logs=logging.CRITICAL,
+        preload=["mol_pipeline.graph.worker_setup"],
     )
     with cluster, Client(cluster) as client:
         yield client

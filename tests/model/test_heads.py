@@ -5,6 +5,7 @@ import torch
 
 from mol_model.build import build_network
 from mol_model.config import PRESETS, TINY, ModelConfig
+from mol_model.heads import ExpressionHead, FlowHead, LandmarkHead
 from mol_model.heads.correlation import Correlation
 from mol_model.heads.expression import arrange, sequence_length, start_from_differences
 from mol_model.model_summary import summarise
@@ -58,6 +59,38 @@ def test_the_expression_head_starts_blind_to_what_does_not_move():
     )
     assert conv(sequence).abs().max() < 1e-3
     assert conv(torch.randn_like(sequence)).abs().max() > 0.1
+
+
+def test_the_expression_head_computes_its_sizes_for_any_depth():
+    for depth in (2, 6, 14, 30):
+        head = ExpressionHead(
+            channels=3,
+            height=16,
+            width=12,
+            depth=depth,
+            classes=4,
+            conv_channels=5,
+            hidden=6,
+            dropout=0.5,
+        )
+        assert head(torch.randn(2, 3, 16, 12, depth)).shape == (2, 4)
+
+
+def test_the_flow_head_encodes_each_frame_once():
+    head = build_network(TINY).flow
+    assert isinstance(head, FlowHead)
+    seen = []
+    head.encoder.register_forward_hook(lambda module, inputs, output: seen.append(len(inputs[0])))
+    features = torch.randn(2, 7, 32, 16, 16)
+    head(torch.randn(2, 8, 128, 128), features, features)
+    assert seen == [2 * 8]
+
+
+def test_landmarks_start_in_the_middle_of_the_crop():
+    head = LandmarkHead(channels=3, height=8, width=9, conv_channels=2, hidden=4, start_px=63.5)
+    points = head(torch.zeros(2, 3, 8, 9))
+    assert points.shape == (2, 68, 2)
+    assert (points - 63.5).abs().max() < 2
 
 
 @pytest.mark.parametrize("frames", [2, 4, 8, 16])

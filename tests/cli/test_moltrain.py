@@ -1,0 +1,74 @@
+"""`moltrain` as a user meets it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mol_model.cli import PRESET_NAMES
+from mol_model.config import PRESETS
+from tests.model.shard_fixture import write_shards
+
+MOLTRAIN = str(Path(sys.executable).with_name("moltrain"))
+QUICK = ["--preset", "tiny", "--steps", "2", "--device", "cpu", "--jobs", "1"]
+
+
+def run(*arguments):
+    return subprocess.run(
+        [MOLTRAIN, *map(str, arguments)], capture_output=True, text=True, timeout=300
+    )
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory):
+    return write_shards(tmp_path_factory.mktemp("shards"), subjects=2)
+
+
+def test_fit_prints_pooled_scores_and_the_report(shards, tmp_path):
+    out = tmp_path / "run"
+    result = run("fit", "--shards", shards, "--out", out, *QUICK)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("SYNTHETIC data: leave one subject out, 2 folds")
+    assert "model chosen: last" in result.stdout
+    assert result.stdout.rstrip().endswith(f"report: {out}/report.html")
+    assert "folds 2/2" in result.stderr
+    assert (out / "confusion.png").is_file()
+
+
+def test_each_bad_input_is_one_line_with_its_exit_code(shards, tmp_path):
+    one_subject = write_shards(tmp_path / "one", subjects=1)
+    no_contempt = write_shards(tmp_path / "words", words=("Anger", "Happiness"))
+    (tmp_path / "in-use").mkdir()
+    (tmp_path / "in-use/letter.txt").touch()
+    new = tmp_path / "new"
+    cases = [
+        (4, "no manifest.json", tmp_path / "nowhere", new, []),
+        (7, "one subject only", one_subject, new, []),
+        (7, "no video of class contempt, surprise, others", no_contempt, new, []),
+        (3, "holds no run", shards, tmp_path / "in-use", []),
+        (3, "no mapping '9'", shards, new, ["--classes", "9"]),
+        (3, "did you mean training.steps?", shards, new, ["--set", "training.step=3"]),
+        (3, "no such fold", shards, new, ["--folds", "nobody"]),
+    ]
+    for code, words, source, out, more in cases:
+        result = run("fit", "--shards", source, "--out", out, *QUICK, *more)
+        errors = [line for line in result.stderr.splitlines() if line.startswith("Error:")]
+        assert result.returncode == code, (words, result.stderr)
+        assert len(errors) == 1, result.stderr
+        assert words in errors[0]
+        assert "Traceback" not in result.stderr
+    assert not new.exists() or not any(new.glob("folds/*"))
+
+
+def test_model_prints_parameters_by_part():
+    result = run("model", "--preset", "paper", "--json")
+    summary = json.loads(result.stdout)
+    assert summary["parameters"] == sum(summary["by_part"].values())
+    assert "flow" in run("model", "--preset", "tiny").stdout
+    assert run("model", "--set", "use_flo=false").returncode == 3
+
+
+def test_the_names_in_help_are_those_of_the_presets():
+    assert set(PRESET_NAMES) == set(PRESETS)
