@@ -22,6 +22,11 @@ def _figure(width: float, height: float) -> Figure:
     return figure
 
 
+def mark(synthetic: bool) -> str:
+    """What stands before the title of every picture made from demo data."""
+    return "SYNTHETIC  " if synthetic else ""
+
+
 def _save(figure: Figure, path: Path) -> None:
     figure.savefig(path, format="png", metadata={"Software": None})
 
@@ -44,13 +49,13 @@ def draw_example(
     inputs = test_inputs(data.read([clip]).to(device), normalisation, model.crop_px)
     output = model(inputs.frames)
     frames = inputs.frames[0].float().cpu().numpy() * normalisation.std + normalisation.mean
-    name = data.clip_name(clip)
+    name = mark(data.synthetic) + f"held out: {data.clip_name(clip)}"
     if output.flow is not None:
         _draw_flow(
             frames,
             inputs.flow[0].float().cpu().numpy(),
             output.flow[0].float().cpu().numpy(),
-            f"held out: {name}",
+            name,
             directory / "flow.png",
         )
     if output.landmarks is not None:
@@ -58,7 +63,7 @@ def draw_example(
             frames[1:],
             inputs.landmarks[0].cpu().numpy(),
             output.landmarks[0].float().cpu().numpy(),
-            f"held out: {name}",
+            name,
             directory / "landmarks.png",
         )
 
@@ -103,7 +108,9 @@ def _draw_landmarks(
     _save(figure, path)
 
 
-def draw_confusion(confusion: Sequence[Sequence[int]], classes: Sequence[str], path: Path) -> None:
+def draw_confusion(
+    confusion: Sequence[Sequence[int]], classes: Sequence[str], path: Path, *, synthetic: bool
+) -> None:
     """Pooled confusion matrix: rows are the truth, columns the predictions."""
     counts = np.asarray(confusion)
     figure = _figure(4.6, 4.2)
@@ -117,18 +124,20 @@ def draw_confusion(confusion: Sequence[Sequence[int]], classes: Sequence[str], p
     axis.set_yticks(range(len(classes)), classes)
     axis.set_xlabel("predicted")
     axis.set_ylabel("truth")
-    axis.set_title("videos, pooled over folds", fontsize=10)
+    axis.set_title(f"{mark(synthetic)}videos, pooled over folds", fontsize=10)
     _save(figure, path)
 
 
-def draw_curves(logs: Mapping[str, Sequence[Mapping[str, float]]], path: Path) -> None:
+def draw_curves(
+    logs: Mapping[str, Sequence[Mapping[str, float]]], path: Path, *, synthetic: bool
+) -> None:
     """The named losses of every fold over the steps."""
     figure = _figure(12, 3.2)
     axes = figure.subplots(1, 4)
     for axis, term in zip(axes, ("total", "expression", "flow", "landmarks"), strict=True):
         for fold, lines in logs.items():
             axis.plot([x["step"] for x in lines], [x[term] for x in lines], lw=0.8, label=fold)
-        axis.set_title(f"training loss: {term}", fontsize=10)
+        axis.set_title(f"{mark(synthetic)}training loss: {term}", fontsize=10)
         axis.set_xlabel("step")
         if any(x[term] > 0 for lines in logs.values() for x in lines):
             axis.set_yscale("log")

@@ -91,11 +91,16 @@ and must not stand beside published results.</p>{% endif %}
 def write_report(out: Path, metrics: dict[str, Any], config: RunConfig) -> Path:
     """Draw the pictures of a finished run and write `report.html` into it."""
     directories = sorted(path.parent for path in out.glob("folds/*/predictions.json"))
+    synthetic = metrics["synthetic"]
     curves = out / "curves.png"
-    draw_curves({path.name: read_metric_log(path) for path in directories}, curves)
+    draw_curves(
+        {path.name: read_metric_log(path) for path in directories}, curves, synthetic=synthetic
+    )
     pictures = {"curves": _base64(curves)}
     if "confusion" in metrics:
-        draw_confusion(metrics["confusion"], metrics["classes"], out / "confusion.png")
+        draw_confusion(
+            metrics["confusion"], metrics["classes"], out / "confusion.png", synthetic=synthetic
+        )
         pictures["confusion"] = _base64(out / "confusion.png")
     examples = [
         (path.name, [_base64(image) for image in _pictures(path)])

@@ -163,7 +163,7 @@ def fit(
         **pooled_metrics(predictions, data.classes),
     }
     write_atomically(out / "metrics.json", (json.dumps(metrics, indent=1) + "\n").encode())
-    write_predictions(out / "predictions.csv", predictions, data.classes)
+    write_predictions(out / "predictions.csv", predictions, data.classes, synthetic=data.synthetic)
     return metrics
 
 
@@ -189,7 +189,7 @@ def select_folds(folds: list[Fold], names: Sequence[str]) -> list[Fold]:
 
 
 def write_predictions(
-    path: Path, predictions: Sequence[VideoPrediction], classes: Sequence[str]
+    path: Path, predictions: Sequence[VideoPrediction], classes: Sequence[str], *, synthetic: bool
 ) -> None:
     """One line per held-out video, with the probability of each class."""
     temporary = path.with_name(f".{path.name}.part")
@@ -198,7 +198,7 @@ def write_predictions(
         writer.writerow(
             ["fold", "database", "subject", "clip", "truth", "predicted"]
             + [f"p_{name}" for name in classes]
-            + ["end_point_error_px", "inter_ocular_nme"]
+            + ["end_point_error_px", "inter_ocular_nme", "synthetic"]
         )
         for one in predictions:
             probabilities = [f"{p:.6f}" for p in one.probabilities]
@@ -207,7 +207,7 @@ def write_predictions(
             writer.writerow(
                 [one.fold, one.database, one.subject, one.clip, classes[one.label], predicted]
                 + (probabilities or [""] * len(classes))
-                + [f"{one.end_point_error:.4f}", f"{nme:.5f}"]
+                + [f"{one.end_point_error:.4f}", f"{nme:.5f}", "yes" if synthetic else "no"]
             )
     temporary.replace(path)
 
