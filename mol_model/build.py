@@ -9,6 +9,10 @@ from mol_model.blocks import (
     Stem,
     TransformerMixer,
 )
+from mol_model.blocks.release import (
+    ReleaseChannelCorrespondence,
+    ReleaseFullyConnectedConvolution,
+)
 from mol_model.config import ModelConfig
 from mol_model.heads import ExpressionHead, FlowHead, LandmarkHead
 from mol_model.heads.expression import sequence_length
@@ -36,11 +40,8 @@ def build_network(config: ModelConfig) -> MOL:
             F5CBlock(
                 channels=channels,
                 mixer=_mixer(config, channels, size),
-                ccc=ChannelCorrespondenceConvolution(
-                    channels=channels, height=size, width=size, neighbours=config.neighbours
-                )
-                if config.use_ccc
-                else None,
+                ccc=_ccc(config, channels, size),
+                exit_convolution=config.flavour == "paper",
             )
             for _ in range(config.f5c_blocks)
         ]
@@ -82,7 +83,19 @@ def build_network(config: ModelConfig) -> MOL:
     )
 
 
+def _ccc(config: ModelConfig, channels: int, size: int) -> nn.Module | None:
+    if not config.use_ccc:
+        return None
+    if config.flavour == "release":
+        return ReleaseChannelCorrespondence(height=size, width=size, neighbours=config.neighbours)
+    return ChannelCorrespondenceConvolution(
+        channels=channels, height=size, width=size, neighbours=config.neighbours
+    )
+
+
 def _mixer(config: ModelConfig, channels: int, size: int) -> nn.Module | None:
+    if config.flavour == "release" and config.mixer == "fcc":
+        return ReleaseFullyConnectedConvolution(channels=channels, height=size, width=size)
     match config.mixer:
         case "fcc":
             return FullyConnectedConvolution(channels=channels, height=size, width=size)

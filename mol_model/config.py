@@ -39,6 +39,8 @@ class FlowHeadConfig(Settings):
 class ModelConfig(Settings):
     """The network of MOL."""
 
+    flavour: Literal["paper", "release"] = "paper"
+    """The paper's equations, or what the authors' released code computes (for its weights)."""
     classes: int = Field(default=5, ge=2)
     """Expression classes (P Sec. 4.1.1)."""
     frames: int = Field(default=8, ge=2)

@@ -63,7 +63,7 @@ and must not stand beside published results.</p>{% endif %}
 <tr><td>model choice<td><b>{{ m.selection }}</b>: the model after the last step; no test
  fold was looked at
 <tr><td>classes<td>{{ m.classes|join(", ") }} (mapping {{ m.label_mapping }}, in this order)
-<tr><td>flavour<td>paper
+<tr><td>flavour<td>{{ flavour }}
 <tr><td>seed<td>{{ m.seed }} (one seed: no spread is known)
 <tr><td>manifest<td><code>{{ m.manifest_hash }}</code>
 </table>
@@ -113,6 +113,7 @@ def write_report(out: Path, metrics: dict[str, Any], config: RunConfig) -> Path:
         pct=lambda value: f"{100 * value:.1f} %",
         num=lambda value: f"{value:.3f}",
         pictures=pictures,
+        flavour=config.model.flavour,
         folds=_fold_rows(directories),
         examples=examples,
         settings=dump_settings(config),

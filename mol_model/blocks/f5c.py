@@ -2,8 +2,6 @@
 
 from torch import Tensor, nn
 
-from mol_model.blocks.ccc import ChannelCorrespondenceConvolution
-
 
 class F5CBlock(nn.Module):
     """`x = x + mixer(x)`, then `x = x + Conv1x1(CCC(x))`; either part may be absent.
@@ -12,6 +10,7 @@ class F5CBlock(nn.Module):
         channels: C.
         mixer: FCC or what stands in its place; None for `w/o FCC`.
         ccc: None for `w/o CCC`.
+        exit_convolution: The 1x1 convolution after CCC; the release has none.
 
     Source:
         MOL Sec. 3.2, Fig. 2; Table IX for the parts.
@@ -22,17 +21,20 @@ class F5CBlock(nn.Module):
         *,
         channels: int,
         mixer: nn.Module | None,
-        ccc: ChannelCorrespondenceConvolution | None,
+        ccc: nn.Module | None,
+        exit_convolution: bool = True,
     ) -> None:
         super().__init__()
         self.mixer = mixer
         self.ccc = ccc
-        self.exit = nn.Conv2d(channels, channels, kernel_size=1) if ccc is not None else None
+        self.exit: nn.Module = nn.Identity()
+        if ccc is not None and exit_convolution:
+            self.exit = nn.Conv2d(channels, channels, kernel_size=1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `[n, C, H, W]` to `[n, C, H, W]`."""
         if self.mixer is not None:
             x = x + self.mixer(x)
-        if self.ccc is not None and self.exit is not None:
+        if self.ccc is not None:
             x = x + self.exit(self.ccc(x))
         return x

@@ -1,0 +1,136 @@
+"""Read a checkpoint of the authors' released code into the network of its flavour."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+
+import torch
+from torch import Tensor
+
+from mol_model.build import build_network
+from mol_model.config import ModelConfig
+from mol_model.network import MOL
+from mol_pipeline.errors import TrainingError
+
+UNUSED = (".ffn.",)
+"""Stored by the release and never used in its forward pass."""
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """What became of the keys of a state dict."""
+
+    used: tuple[str, ...]
+    unused: tuple[str, ...]
+    """Known to have no effect."""
+    unknown: tuple[str, ...]
+    missing: tuple[str, ...]
+    """Keys that the network needs and the file lacks."""
+
+
+def _key_map() -> dict[str, str]:
+    """Prefix in the release -> prefix in our network."""
+    names = {f"conv_stack.conv_stack.{i}": f"stem.layers.{i}" for i in range(4)}
+    for number, branch in ((1, "first"), (2, "second")):
+        fcc, ccc = f"FCC_{number}", f"CCC_{number}"
+        for order in (1, 2):
+            for axis in ("H", "W"):
+                ours = f"{branch}.0.mixer"
+                suffix = f"{order}_{axis.lower()}"
+                names[f"{fcc}.meta_kernel_{order}_{axis}"] = f"{ours}.kernel_{suffix}"
+                names[f"{fcc}.meta_{order}_{axis}_bias"] = f"{ours}.bias_{suffix}"
+                names[f"{fcc}.meta_pe_{order}_{axis}"] = f"{ours}.position_{suffix}"
+            names[f"{fcc}.pre_Norm_{order}"] = f"{branch}.0.mixer.norm_{order}"
+        names[f"{ccc}.conv1"] = f"{branch}.0.ccc.centre"
+        names[f"{ccc}.conv2"] = f"{branch}.0.ccc.difference"
+    names |= {
+        "mer_3dcnn.conv3d": "expression.conv",
+        "mer_3dcnn.fc1": "expression.hidden",
+        "mer_3dcnn.fc2": "expression.classifier",
+        "ldm_predictor.convldm": "landmarks.conv",
+        "ldm_predictor.fc1": "landmarks.hidden",
+        "ldm_predictor.fc2": "landmarks.points",
+        "flownet.conv_redir": "flow.redirection",
+    }
+    for level in ("conv1", "conv2", "conv3"):
+        names[f"flownet.{level}"] = f"flow.encoder.{level}"
+    for level in ("conv3_1", "conv4", "conv4_1", "conv5", "conv5_1", "conv6", "conv6_1"):
+        names[f"flownet.{level}"] = f"flow.{level}"
+    for i in range(6):
+        names[f"flownet.deconv{5 - i}"] = f"flow.deconvs.{i}"
+        names[f"flownet.upsampled_flow{6 - i}_to_{5 - i}"] = f"flow.upsamplings.{i}"
+    for i in range(7):
+        names[f"flownet.predict_flow{6 - i}"] = f"flow.predictions.{i}"
+    return names
+
+
+def convert_state(
+    state: Mapping[str, Tensor], model: MOL
+) -> tuple[dict[str, Tensor], ImportReport]:
+    """Rename and reshape the release's tensors; nothing is dropped in silence.
+
+    Raises:
+        TrainingError: If a tensor has a size that does not fit.
+    """
+    prefixes = _key_map()
+    expected = model.state_dict()
+    converted: dict[str, Tensor] = {}
+    used: list[str] = []
+    unused: list[str] = []
+    unknown: list[str] = []
+    for key, value in state.items():
+        ours = prefixes.get(key)
+        if ours is None and "." in key:
+            # The longest known prefix; what follows (`.0.weight`, `.bias`) is kept.
+            parts = key.split(".")
+            for cut in range(len(parts) - 1, 0, -1):
+                prefix = prefixes.get(".".join(parts[:cut]))
+                if prefix is not None:
+                    ours = ".".join([prefix, *parts[cut:]])
+                    break
+        if ours is None or ours not in expected:
+            (unused if any(mark in key for mark in UNUSED) else unknown).append(key)
+            continue
+        if value.numel() != expected[ours].numel():
+            raise TrainingError(
+                f"{key}: {tuple(value.shape)} does not fit {ours} {tuple(expected[ours].shape)}; "
+                "is the number of classes right?"
+            )
+        converted[ours] = value.reshape(expected[ours].shape)
+        used.append(key)
+    missing = tuple(
+        name
+        for name in expected
+        if name not in converted and not name.endswith("num_batches_tracked")
+    )
+    return converted, ImportReport(tuple(used), tuple(unused), tuple(unknown), missing)
+
+
+def load_release(source: Path | str | Mapping[str, Tensor], classes: int) -> MOL:
+    """Build the release's network and load its weights.
+
+    Args:
+        source: A file (read with `weights_only=True`) or a state dict.
+        classes: Expression classes of the checkpoint.
+
+    Raises:
+        TrainingError: If the file cannot be read, or keys are missing or unknown.
+    """
+    if isinstance(source, Path | str):
+        try:
+            loaded = torch.load(source, map_location="cpu", weights_only=True)
+        except (OSError, UnpicklingError, RuntimeError) as error:
+            raise TrainingError(f"{source}: cannot be read as weights ({error})") from error
+        source = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else {}
+    state = {key.removeprefix("module."): value for key, value in source.items()}
+    model = build_network(ModelConfig(flavour="release", classes=classes))
+    converted, report = convert_state(state, model)
+    if report.missing or report.unknown:
+        raise TrainingError(
+            f"no checkpoint of the release: missing {list(report.missing[:5])} "
+            f"({len(report.missing)}), unknown {list(report.unknown[:5])} ({len(report.unknown)})"
+        )
+    dtype = next(iter(converted.values())).dtype
+    model.to(dtype).load_state_dict(converted, strict=False)
+    return model.eval()
