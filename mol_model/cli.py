@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from mol_pipeline.errors import ErrorMappingGroup
+from mol_pipeline.errors import ErrorMappingGroup, set_log_level
 
 FOLDER = click.Path(path_type=Path)
 PRESET_NAMES = ("paper", "tiny")
@@ -25,10 +25,7 @@ def main(verbose: int) -> None:
     Exit codes: 0 done, 2 wrong command line, 3 wrong setting, 4 manifest and shards
     disagree, 7 training cannot start or go on, 130 interrupted (run again to continue).
     """
-    import logging
-
-    level = {0: logging.WARNING, 1: logging.INFO}.get(verbose, logging.DEBUG)
-    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
+    set_log_level(verbose)
 
 
 @main.command()

@@ -259,6 +259,7 @@ def _run_folds(
     context = multiprocessing.get_context("spawn")
     with context.Manager() as manager:
         events = manager.Queue()
+        others = set(multiprocessing.active_children())  # the manager's
         with ProcessPoolExecutor(jobs, context, initializer=_leave_interrupts) as pool:
             waiting = {pool.submit(_run_fold, job, events): job for job in work}
             try:
@@ -272,7 +273,7 @@ def _run_folds(
                         on_progress(RunProgress(done, folds, job.fold.name, None))
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
-                for process in list(getattr(pool, "_processes", {}).values()):
+                for process in set(multiprocessing.active_children()) - others:
                     process.terminate()  # checkpoints are written by rename: nothing breaks
                 raise
 

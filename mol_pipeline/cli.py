@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mol_pipeline.errors import ErrorMappingGroup, ManifestError, StageError
+from mol_pipeline.errors import ErrorMappingGroup, ManifestError, StageError, set_log_level
 
 if TYPE_CHECKING:
     from mol_pipeline.contract.manifest import Manifest
@@ -50,10 +50,7 @@ def main(verbose: int) -> None:
     disagree, 5 database or model missing or garbled, 6 some videos could not be
     prepared (the others are written), 130 interrupted (run again to continue).
     """
-    import logging
-
-    level = {0: logging.WARNING, 1: logging.INFO}.get(verbose, logging.DEBUG)
-    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
+    set_log_level(verbose)
 
 
 @main.command()

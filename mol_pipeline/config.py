@@ -50,11 +50,14 @@ class SamplingConfig(Settings):
 
 
 class FlowConfig(Settings):
-    """TV-L1; names and defaults are OpenCV's, see `mol_pipeline.flow.TVL1Settings`."""
+    """Parameters of the TV-L1 solver; the defaults are OpenCV's."""
 
     tau: float = 0.25
+    """Time step of the dual iteration."""
     attachment: float = 0.15
+    """`lambda`: weight of the data term; smaller means smoother flow."""
     tightness: float = 0.3
+    """`theta`: coupling of the auxiliary variable."""
     scales: int = 5
     warps: int = 5
     epsilon: float = 0.01

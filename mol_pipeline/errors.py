@@ -11,6 +11,8 @@ Exit code 2 is click's (wrong command line), 130 an interrupt, 1 a bug of ours.
 Both commands share this table, and `ErrorMappingGroup` turns it into exits.
 """
 
+import logging
+
 import click
 
 INTERRUPTED_EXIT_CODE = 130
@@ -50,6 +52,12 @@ class TrainingError(MolError):
     """A training run cannot go on or cannot start: look at the run."""
 
     exit_code = 7
+
+
+def set_log_level(verbose: int) -> None:
+    """Send the log to stderr: warnings, with `-v` also information, with `-vv` everything."""
+    level = {0: logging.WARNING, 1: logging.INFO}.get(verbose, logging.DEBUG)
+    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
 
 
 class _Failure(click.ClickException):

@@ -1,31 +1,11 @@
 """Dense optical flow between aligned frames: TV-L1 through OpenCV."""
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mol_pipeline.config import FlowConfig
 from mol_pipeline.errors import SourceError
-
-
-@dataclass(frozen=True)
-class TVL1Settings:
-    """Parameters of the solver, named as in OpenCV; the values are its defaults."""
-
-    tau: float = 0.25
-    """Time step of the dual iteration."""
-    attachment: float = 0.15
-    """`lambda`: weight of the data term; smaller means smoother flow."""
-    tightness: float = 0.3
-    """`theta`: coupling of the auxiliary variable."""
-    scales: int = 5
-    warps: int = 5
-    epsilon: float = 0.01
-    inner_iterations: int = 30
-    outer_iterations: int = 10
-    scale_step: float = 0.8
-    median_filtering: int = 5
 
 
 class TVL1:
@@ -34,13 +14,13 @@ class TVL1:
     Source: Zach, Pock, Bischof 2007; ground truth of the flow task in MOL Sec. 4.1.1.
     """
 
-    def __init__(self, settings: TVL1Settings | None = None) -> None:
+    def __init__(self, settings: FlowConfig | None = None) -> None:
         """Build the solver.
 
         Raises:
             SourceError: If this OpenCV lacks the contrib modules.
         """
-        settings = settings or TVL1Settings()
+        settings = settings or FlowConfig()
         if not hasattr(cv2, "optflow"):
             raise SourceError(
                 "this OpenCV has no optflow module (TV-L1): keep exactly one OpenCV variant, "
@@ -75,7 +55,7 @@ class TVL1:
 def tvl1_flow(
     reference: NDArray[np.uint8],
     moving: NDArray[np.uint8],
-    settings: TVL1Settings | None = None,
+    settings: FlowConfig | None = None,
 ) -> NDArray[np.float32]:
     """Flow of one pair; see `TVL1` for the convention."""
     return TVL1(settings)(reference, moving)

@@ -22,7 +22,7 @@ from mol_pipeline.contract.manifest import RejectedVideo, VideoRecord
 from mol_pipeline.contract.shard_layout import FaceStatus
 from mol_pipeline.databases.index import SourceVideo
 from mol_pipeline.detection import FaceBox, FaceDetector, main_face
-from mol_pipeline.flow import TVL1, TVL1Settings
+from mol_pipeline.flow import TVL1
 from mol_pipeline.landmarks import LandmarkPredictor
 from mol_pipeline.shards import PreparedVideo
 
@@ -53,7 +53,7 @@ def load_kernels(flow: FlowConfig, landmark_model: Path | None) -> Kernels:
     return Kernels(
         detector=FaceDetector(),
         predictor=LandmarkPredictor(landmark_model),
-        flow=TVL1(TVL1Settings(**flow.model_dump())),
+        flow=TVL1(flow),
     )
 
 

@@ -14,20 +14,7 @@ import numpy as np
 import xlsxwriter
 from numpy.typing import NDArray
 
-SAMM_HEADER = (
-    "Subject",
-    "Filename",
-    "Inducement Code",
-    "Onset Frame",
-    "Apex Frame",
-    "Offset Frame",
-    "Duration",
-    "Micro",
-    "Action Units",
-    "Estimated Emotion",
-    "Objective Classes",
-    "Notes",
-)
+from mol_pipeline.databases.demo.samm_table import HEADER as SAMM_HEADER
 
 
 @dataclass

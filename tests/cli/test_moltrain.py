@@ -1,8 +1,11 @@
 """`moltrain` as a user meets it."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -72,3 +75,30 @@ def test_model_prints_parameters_by_part():
 
 def test_the_names_in_help_are_those_of_the_presets():
     assert set(PRESET_NAMES) == set(PRESETS)
+
+
+def test_ctrl_c_exits_130_and_the_next_run_continues(shards, tmp_path):
+    out = tmp_path / "run"
+    command = [MOLTRAIN, "fit", "--shards", str(shards), "--out", str(out)]
+    command += ["--preset", "tiny", "--steps", "30", "--device", "cpu", "--jobs", "1"]
+    command += ["--set", "training.checkpoint_every=3", "--set", "training.batch_size=2"]
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 120
+    while not list(out.glob("folds/*/checkpoint.json")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the whole group
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr
+    assert "run again to continue" in stderr
+    assert "Traceback" not in stderr
+    assert not (out / "metrics.json").exists()
+
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert (out / "report.html").is_file()
