@@ -13,8 +13,8 @@ from mol_pipeline.databases.demo import write_demo
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 QUICK = {
-    # The same commands on two synthetic subjects and for two steps of the narrow network.
-    "build": [],
+    # The same commands on two synthetic subjects, one clip a video, two steps of the narrow net.
+    "build": ["--set", "sampling.phases=centre"],
     "fit": ["--preset", "tiny", "--steps", "2", "--device", "cpu"],
 }
 
