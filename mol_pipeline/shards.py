@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,9 @@ class PreparedVideo:
 
 def _compression(name: str) -> dict[str, Any]:
     if name == "blosc2-zstd":
+        # Blosc2 writes its number of threads into every chunk and by default takes it from
+        # the machine; the bytes must not tell machines apart.
+        os.environ["BLOSC_NTHREADS"] = "1"
         return dict(hdf5plugin.Blosc2(cname="zstd", clevel=5, filters=hdf5plugin.Blosc2.SHUFFLE))
     if name == "gzip":
         return {"compression": "gzip", "compression_opts": 6, "shuffle": True}
@@ -53,7 +57,10 @@ def write_shard(
 ) -> ShardRecord:
     """Write whole videos as one shard: temporary name, fsync, rename.
 
-    Equal videos give equal bytes: no time stamps, fixed order, fixed filter.
+    Equal videos give equal bytes: no time stamps, fixed order, fixed filter, and every
+    dataset flushed before the next is begun. Without the flush HDF5 places chunks when a
+    dataset is closed, and that moment is chance: a profiler's sample of the stack is enough
+    to keep one open.
 
     Args:
         path: Final name; its directory exists.
@@ -66,8 +73,10 @@ def write_shard(
     rows = sum(video.clips for video in videos)
     frames = videos[0].arrays["frames"].shape[1]
     video_of_row = np.repeat(np.arange(len(videos)), [video.clips for video in videos])
-    temporary = path.with_name(f".{path.name}.part")
+    # A name of its own: a task that Dask started twice must not write into the other's file.
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     content = hashlib.sha256()
+    open_datasets: list[h5py.Dataset] = []
     with h5py.File(temporary, "w", libver="latest", track_order=False) as file:
         for array in CLIP_ARRAYS:
             if array.name == "video":
@@ -81,15 +90,18 @@ def write_shard(
             # One clip, one chunk: one read gives one clip. Scalars share a chunk.
             chunks = (1, *expected[1:]) if len(expected) > 1 else (rows,)
             large = data[0].nbytes >= 4096
-            file.create_dataset(
-                array.name,
-                data=data,
-                chunks=chunks,
-                track_times=False,
-                **(_compression(compression) if large else {}),
+            open_datasets.append(
+                file.create_dataset(
+                    array.name,
+                    data=data,
+                    chunks=chunks,
+                    track_times=False,
+                    **(_compression(compression) if large else {}),
+                )
             )
+            file.flush()
             content.update(array.name.encode() + data.tobytes())
-        _write_video_table(file, videos, content)
+        open_datasets += _write_video_table(file, videos, content)
         file.attrs["schema_version"] = SCHEMA_VERSION
         file.attrs["config_hash"] = config_hash
         file.attrs["content_hash"] = content.hexdigest()
@@ -109,18 +121,24 @@ def write_shard(
 
 def _write_video_table(
     file: h5py.File, videos: Sequence[PreparedVideo], content: "hashlib._Hash"
-) -> None:
+) -> list[h5py.Dataset]:
     table = file.create_group(VIDEO_TABLE, track_order=False)
+    columns: list[h5py.Dataset] = []
     for column in VIDEO_TEXT_COLUMNS:
         values = [video.identity[column] for video in videos]
-        table.create_dataset(
-            column, data=values, dtype=h5py.string_dtype("utf-8"), track_times=False
+        columns.append(
+            table.create_dataset(
+                column, data=values, dtype=h5py.string_dtype("utf-8"), track_times=False
+            )
         )
+        file.flush()
         content.update("\0".join([column, *values]).encode())
     for column in VIDEO_NUMBER_COLUMNS:
         numbers = np.array([video.key_frames[column] for video in videos], dtype="<i4")
-        table.create_dataset(column, data=numbers, track_times=False)
+        columns.append(table.create_dataset(column, data=numbers, track_times=False))
+        file.flush()
         content.update(column.encode() + numbers.tobytes())
+    return columns
 
 
 @dataclass(frozen=True)

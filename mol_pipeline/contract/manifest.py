@@ -7,6 +7,7 @@ clock, the host or the number of workers, so that equal input gives equal bytes.
 import hashlib
 import json
 import os
+import uuid
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
@@ -155,7 +156,7 @@ def hash_file(path: Path) -> str:
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write beside the target, fsync, rename: a reader sees the old or the new file."""
-    temporary = path.with_name(f".{path.name}.part")
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     with temporary.open("wb") as file:
         file.write(content)
         file.flush()

@@ -448,7 +448,7 @@ def _client(options: ClusterOptions) -> Iterator[Client]:
         threads_per_worker=1,
         processes=True,
         host="127.0.0.1",
-        dashboard_address=None,
+        dashboard_address=":0",
         memory_limit=options.memory_limit,
         silence_logs=logging.CRITICAL,
         preload=["mol_pipeline.graph.worker_setup"],

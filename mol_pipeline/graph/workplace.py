@@ -14,6 +14,7 @@ Whatever is missing here is made again; whatever is here is whole.
 import contextlib
 import json
 import shutil
+import uuid
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -148,6 +149,8 @@ class Workplace:
     def close(self) -> None:
         """Drop the unfinished business after the manifest is written."""
         shutil.rmtree(self.hidden, ignore_errors=True)
+        for path in self.out.glob(".*.part"):  # of tasks that were killed while writing
+            path.unlink(missing_ok=True)
 
     def shard_path(self, shard: int) -> Path:
         """Final path of a shard."""
@@ -183,7 +186,7 @@ class Workplace:
             write_atomically(self._video_path(video, ".json"), content)
             return
         path = self._video_path(video, ".npz")
-        temporary = path.with_name(f".{path.name}.part")
+        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
         meta = json.dumps([dict(outcome.identity), dict(outcome.key_frames)])
         with temporary.open("wb") as file:
             parts: dict[str, Any] = {**outcome.arrays, "_meta": np.array(meta)}
