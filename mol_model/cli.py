@@ -12,6 +12,10 @@ import click
 from mol_pipeline.errors import ErrorMappingGroup, set_log_level
 
 FOLDER = click.Path(path_type=Path)
+FIT_PROTOCOLS = ("loso", "composite", "leave-one-database-out", "k-fold")
+"""Protocols in which every video is tested once, so that predictions can be pooled."""
+PROTOCOLS = (*FIT_PROTOCOLS, "cross")
+"""Names in `mol_model.config.ProtocolConfig`; a test keeps the two equal."""
 PRESET_NAMES = ("paper", "tiny")
 """Names of `mol_model.config.PRESETS`; a test keeps the two equal."""
 
@@ -46,10 +50,8 @@ def main(verbose: int) -> None:
 )
 @click.option(
     "--protocol",
-    type=click.Choice(["loso"]),
-    default="loso",
-    show_default=True,
-    help="loso: leave one subject out.",
+    type=click.Choice(FIT_PROTOCOLS),
+    help="loso: leave one subject out (the default); composite: the same over several databases.",
 )
 @click.option(
     "--classes", metavar="MAPPING", help="Label mapping, e.g. 3 or 5; default: the first."
@@ -72,7 +74,7 @@ def fit(
     shards: tuple[Path, ...],
     out: Path,
     preset: str,
-    protocol: str,
+    protocol: str | None,
     classes: str | None,
     steps: int | None,
     seed: int | None,
@@ -99,6 +101,8 @@ def fit(
         for name, value in (("steps", steps), ("seed", seed))
         if value is not None
     ]
+    if protocol is not None:
+        shortcuts.append(f"protocol.name={protocol}")
     config = load_settings(
         RunConfig,
         config_file,
@@ -114,6 +118,65 @@ def fit(
     report = write_report(out, metrics, config)
     click.echo(_result(metrics))
     click.echo(f"report: {report}")
+
+
+@main.command()
+@click.option(
+    "--protocol",
+    default="loso",
+    show_default=True,
+    metavar="NAME|FILE",
+    help=f"One of {', '.join(PROTOCOLS)}, or a document as in manifests/protocols/.",
+)
+@click.option(
+    "--classes",
+    metavar="MAPPING",
+    help="Label mapping, e.g. 3 or 5; default: the first that the databases share.",
+)
+@click.option("--shards", type=FOLDER, multiple=True, help="Directory with a manifest.")
+@click.option(
+    "--index", "indexes", type=FOLDER, multiple=True, help="Output of 'molprep index --json'."
+)
+@click.option("--train", multiple=True, metavar="DATABASE", help="For cross: trains; default any.")
+@click.option("--test", multiple=True, metavar="DATABASE", help="For cross: tested; default any.")
+@click.option("--k", default=5, show_default=True, type=click.IntRange(min=2), help="For k-fold.")
+@click.option("--seed", default=0, show_default=True, help="For k-fold: breaks ties.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def folds(
+    protocol: str,
+    classes: str | None,
+    shards: tuple[Path, ...],
+    indexes: tuple[Path, ...],
+    train: tuple[str, ...],
+    test: tuple[str, ...],
+    k: int,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Print who trains and who is tested in each fold; nothing is trained.
+
+    --shards and --index may be repeated: one for each database.
+    """
+    from mol_model.config import ProtocolConfig
+    from mol_model.fold_plan import plan_folds, read_protocol
+
+    if not shards and not indexes:
+        raise click.UsageError("name at least one database with --shards or --index")
+    databases: tuple[str, ...] = ()
+    if protocol in PROTOCOLS:
+        config = ProtocolConfig.model_validate(
+            {"name": protocol, "train": train, "test": test, "k": k, "seed": seed}
+        )
+    elif protocol.endswith(".json"):
+        document = read_protocol(Path(protocol))
+        config, databases = document.protocol, document.databases
+        classes = classes or document.mapping
+    else:
+        raise click.BadParameter(f"{protocol!r} is none of {', '.join(PROTOCOLS)}, and no .json")
+    plan = plan_folds(shards, indexes, classes, config, databases)
+    for warning in plan.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    click.echo(json.dumps(plan.document(), indent=1) if as_json else plan.text())
 
 
 @main.command()

@@ -147,9 +147,37 @@ class TrainingConfig(Settings):
     """Steps between checkpoints."""
 
 
+class ProtocolConfig(Settings):
+    """Which videos train and which test; see `mol_model.protocols`."""
+
+    name: Literal["loso", "composite", "cross", "leave-one-database-out", "k-fold"] = "loso"
+    """`composite` is leave one subject out over several databases (MEGC 2019)."""
+    train: tuple[str, ...] = ()
+    """For `cross`: databases that train together; empty: each alone."""
+    test: tuple[str, ...] = ()
+    """For `cross`: databases that are tested; empty: each."""
+    k: int = Field(default=5, ge=2)
+    """For `k-fold`."""
+    seed: int = 0
+    """For `k-fold`: breaks ties when people are dealt."""
+
+
+class ProtocolDocument(Settings):
+    """A protocol of the field by its rule, as in `manifests/protocols/`; no list of clips."""
+
+    title: str
+    source: str
+    """Where the field has it from."""
+    databases: tuple[str, ...] = Field(min_length=1)
+    mapping: str
+    """Label mapping."""
+    protocol: ProtocolConfig
+
+
 class RunConfig(Settings):
     """All settings of `moltrain fit`, written resolved beside its output."""
 
+    protocol: ProtocolConfig = ProtocolConfig()
     model: ModelConfig = ModelConfig()
     loss: LossConfig = LossConfig()
     data: DataConfig = DataConfig()

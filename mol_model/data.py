@@ -12,8 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mol_model.protocols import Sample
-from mol_pipeline.contract.labels import label_mapping
+from mol_model.protocols import Sample, common_mapping, sample_of
 from mol_pipeline.contract.manifest import Manifest, VideoRecord, hash_document, read_manifest
 from mol_pipeline.contract.shard_layout import CLIP_ARRAYS_BY_NAME, SCHEMA_VERSION
 from mol_pipeline.errors import ConfigError, ManifestError
@@ -53,7 +52,8 @@ class ShardSet:
 
     Args:
         directories: Each with a manifest.
-        mapping: Name of the label mapping; None for the first that the database has.
+        mapping: Name of the label mapping; None for the first that the databases share.
+        protocol: Name of the protocol; see `common_mapping`.
         cache_mb: Decoded clips are kept up to this size.
 
     Raises:
@@ -62,11 +62,16 @@ class ShardSet:
     """
 
     def __init__(
-        self, directories: Sequence[Path], *, mapping: str | None = None, cache_mb: int = 4096
+        self,
+        directories: Sequence[Path],
+        *,
+        mapping: str | None = None,
+        protocol: str = "loso",
+        cache_mb: int = 4096,
     ) -> None:
         self.directories = tuple(directories)
         self.manifests = tuple(read_manifest(directory) for directory in directories)
-        self.classes, self.mapping = _classes(self.manifests, mapping)
+        self.mapping, self.classes = common_mapping(self.manifests, mapping, protocol)
         self.frames = self._clip_length()
         self.videos: list[VideoRecord] = []
         self.samples: list[Sample] = []
@@ -75,8 +80,9 @@ class ShardSet:
         for directory, manifest in zip(self.directories, self.manifests, strict=True):
             self._check_shards(directory, manifest)
             for video in manifest.videos:
-                if self.mapping in video.labels:
-                    self._add(directory, video)
+                sample = sample_of(video, self.mapping, self.classes)
+                if sample is not None:
+                    self._add(directory, video, sample)
         if not self.videos:
             raise ConfigError(
                 f"no video has a label under mapping {self.mapping!r} in "
@@ -181,9 +187,8 @@ class ShardSet:
             self._cache[clip] = data
         return data
 
-    def _add(self, directory: Path, video: VideoRecord) -> None:
-        label = self.classes.index(video.labels[self.mapping])
-        self.samples.append(Sample(subject=f"{video.database}-{video.subject}", label=label))
+    def _add(self, directory: Path, video: VideoRecord, sample: Sample) -> None:
+        self.samples.append(sample)
         for row in range(video.first_row, video.first_row + video.rows):
             self._place.append((directory / video.shard, row))
             self.video_of_clip.append(len(self.videos))
@@ -221,20 +226,3 @@ class ShardSet:
                     f"{path}: does not fit its manifest (schema {version}, {rows} clips; the "
                     f"manifest says schema {SCHEMA_VERSION}, {shard.clips} clips); rebuild it"
                 )
-
-
-def _classes(manifests: Sequence[Manifest], mapping: str | None) -> tuple[tuple[str, ...], str]:
-    databases = sorted({manifest.database for manifest in manifests})
-    try:
-        if mapping is None:
-            from mol_pipeline.contract.labels import LABEL_MAPPINGS
-
-            mapping = LABEL_MAPPINGS[databases[0]][0].name
-        found = {label_mapping(database, mapping).classes for database in databases}
-    except KeyError as error:
-        raise ConfigError(f"--classes: {error.args[0]}") from error
-    if len(found) > 1:
-        raise ConfigError(
-            f"--classes {mapping}: {' and '.join(databases)} have different classes under it"
-        )
-    return found.pop(), mapping

@@ -1,19 +1,45 @@
-"""Which videos train and which test. Folds split by subject."""
+"""Which videos train and which test. Folds split by person.
 
-from collections import Counter
-from collections.abc import Sequence
+A person is the same over all databases that filmed the same people (the three cameras of
+SMIC; SAMM and SAMM Long Videos), so that no protocol can put one on both sides.
+
+Sources: MOL Sec. 4.1.2 (leave one subject out), Table VI (composite: MEGC 2019) and Table VII
+(cross-database); Varanka et al., arXiv 2211.11425 (leave one database out).
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
-from mol_pipeline.errors import TrainingError
+import numpy as np
+
+from mol_model.config import ProtocolConfig
+from mol_pipeline.contract.manifest import ClipRecord
+from mol_pipeline.errors import ConfigError, TrainingError
+
+PROTOCOL_TITLES = {
+    "loso": "leave one subject out",
+    "composite": "composite database, leave one subject out",
+    "cross": "cross-database",
+    "leave-one-database-out": "leave one database out",
+    "k-fold": "k-fold grouped by subject",
+}
+
+COMPOSITE_MAPPING = "megc2019"
+"""Label mapping by which the composite leaves out what MEGC 2019 leaves out."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One video that takes part: who it shows and its class."""
+    """One video that takes part: whom it shows, its class, where it comes from."""
 
-    subject: str
+    person: str
     """Unique over databases."""
     label: int
+    database: str = ""
+    key: str = ""
+    """Name of the video, unique over databases."""
 
 
 @dataclass(frozen=True)
@@ -21,36 +47,212 @@ class Fold:
     """Positions of the training and of the test videos."""
 
     name: str
+    """Fit for a directory."""
     train: tuple[int, ...]
     test: tuple[int, ...]
+    left_out: tuple[int, ...] = ()
+    """Videos of other databases that show a person of the test part: in neither."""
 
 
-def leave_one_subject_out(samples: Sequence[Sample], classes: Sequence[str]) -> list[Fold]:
-    """One fold per subject, in the order of their names; none is empty.
+class ClipDocument(Protocol):
+    """What a protocol needs of a manifest or of an index."""
+
+    @property
+    def database(self) -> str:
+        """Name of the database."""
+        ...
+
+    @property
+    def classes(self) -> dict[str, tuple[str, ...]]:
+        """Mapping name -> its classes; the first is the default."""
+        ...
+
+
+def common_mapping(
+    documents: Sequence[ClipDocument], name: str | None, protocol: str = "loso"
+) -> tuple[str, tuple[str, ...]]:
+    """A mapping that all databases have with the same classes, and the classes.
+
+    Args:
+        documents: Manifests or indexes.
+        name: As given by the user; None for the first that all have.
+        protocol: The composite takes its own mapping for three classes.
 
     Raises:
-        TrainingError: If there are fewer than two subjects, or a class has no video.
+        ConfigError: If a database lacks it, or has other classes under it.
+    """
+    if protocol == "composite" and name in {None, "3"}:
+        name = COMPOSITE_MAPPING
+    if name is None:
+        shared = [
+            one
+            for one, classes in documents[0].classes.items()
+            if all(other.classes.get(one) == classes for other in documents)
+        ]
+        if not shared:
+            databases = ", ".join(sorted({document.database for document in documents}))
+            raise ConfigError(f"{databases}: no label mapping is common to all of them")
+        name = shared[0]
+    for document in documents:
+        if name not in document.classes:
+            raise ConfigError(
+                f"--classes {name}: {document.database} has no such mapping; "
+                f"it has {', '.join(document.classes)}"
+            )
+    found = {document.classes[name] for document in documents}
+    if len(found) > 1:
+        databases = " and ".join(sorted({document.database for document in documents}))
+        raise ConfigError(f"--classes {name}: {databases} have different classes under it")
+    return name, found.pop()
 
-    Source:
-        MOL Sec. 4.1.2.
+
+def sample_of(clip: ClipRecord, mapping: str, classes: Sequence[str]) -> Sample | None:
+    """A clip as a sample under a mapping, None if it takes no part."""
+    label = clip.labels.get(mapping)
+    if label is None:
+        return None
+    return Sample(
+        person=clip.person, label=classes.index(label), database=clip.database, key=clip.key
+    )
+
+
+def make_folds(
+    samples: Sequence[Sample], classes: Sequence[str], protocol: ProtocolConfig
+) -> list[Fold]:
+    """The folds of a protocol; none is empty.
+
+    Raises:
+        ConfigError: If the databases do not suit the protocol.
+        TrainingError: If a class has no video, or there are too few people.
     """
     counts = Counter(sample.label for sample in samples)
     empty = [name for label, name in enumerate(classes) if not counts[label]]
     if empty:
         raise TrainingError(
-            f"no video of class {', '.join(empty)}: leave one subject out over "
-            f"{len(classes)} classes needs all of them; choose other --classes or shards"
+            f"no video of class {', '.join(empty)}: a protocol over {len(classes)} classes needs "
+            "all of them; choose other --classes or shards"
         )
-    subjects = sorted({sample.subject for sample in samples})
-    if len(subjects) < 2:
+    folds = _PROTOCOLS[protocol.name](samples, protocol)
+    if not folds:
         raise TrainingError(
-            f"one subject only ({subjects[0]}): leave one subject out needs at least two"
+            f"{protocol.name}: no fold has both training and test videos; the databases show "
+            "the same people"
         )
+    for fold in folds:
+        test = {samples[i].person for i in fold.test}
+        if test & {samples[i].person for i in fold.train}:
+            raise AssertionError(f"fold {fold.name} has a person on both sides")
+    return folds
+
+
+def _leave_one_subject_out(samples: Sequence[Sample], protocol: ProtocolConfig) -> list[Fold]:
+    people = sorted({sample.person for sample in samples})
+    if len(people) < 2:
+        raise TrainingError(
+            f"one subject only ({people[0]}): leave one subject out needs at least two"
+        )
+    return [_fold(_file_name(person), samples, test={person}) for person in people]
+
+
+def _composite(samples: Sequence[Sample], protocol: ProtocolConfig) -> list[Fold]:
+    databases = sorted({sample.database for sample in samples})
+    if len(databases) < 2:
+        raise ConfigError(
+            f"composite: {databases[0]} is one database; MEGC 2019 joins casme2, samm and "
+            "smic-hs (give --shards or --index for each), or choose --protocol loso"
+        )
+    return _leave_one_subject_out(samples, protocol)
+
+
+def _cross_database(samples: Sequence[Sample], protocol: ProtocolConfig) -> list[Fold]:
+    databases = sorted({sample.database for sample in samples})
+    for name in (*protocol.train, *protocol.test):
+        if name not in databases:
+            raise ConfigError(f"cross: {name} is not among the databases {', '.join(databases)}")
+    if len(databases) < 2:
+        raise ConfigError(f"cross: {databases[0]} is one database; give the shards of two or more")
+    folds = []
+    for test in protocol.test or databases:
+        if protocol.train:
+            pairs = [tuple(name for name in protocol.train if name != test)]
+        else:
+            pairs = [(name,) for name in databases if name != test]
+        for train in pairs:
+            if train:
+                name = f"{'+'.join(train)}-to-{test}"
+                folds.append(_database_fold(name, samples, set(train), test))
+    return [fold for fold in folds if fold.train and fold.test]
+
+
+def _leave_one_database_out(samples: Sequence[Sample], protocol: ProtocolConfig) -> list[Fold]:
+    databases = sorted({sample.database for sample in samples})
+    if len(databases) < 2:
+        raise ConfigError(
+            f"leave-one-database-out: {databases[0]} is one database; give the shards of several"
+        )
+    folds = [_database_fold(name, samples, set(databases) - {name}, name) for name in databases]
+    return [fold for fold in folds if fold.train and fold.test]
+
+
+def _grouped_k_fold(samples: Sequence[Sample], protocol: ProtocolConfig) -> list[Fold]:
+    """People are dealt, those with most videos first, to where their classes lack most."""
+    classes = max(sample.label for sample in samples) + 1
+    videos: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(classes))
+    for sample in samples:
+        videos[sample.person][sample.label] += 1
+    if len(videos) < protocol.k:
+        raise TrainingError(f"k-fold: {len(videos)} people cannot make {protocol.k} folds")
+    people = sorted(videos)
+    np.random.default_rng(protocol.seed).shuffle(people)
+    people.sort(key=lambda person: -float(videos[person].sum()))  # stable: chance breaks ties
+    share = sum(videos.values()) / protocol.k
+    filled = np.zeros((protocol.k, classes))
+    dealt: list[set[str]] = [set() for _ in range(protocol.k)]
+    for number, person in enumerate(people):
+        # The first k people open the folds, so that none stays empty.
+        open_folds = [number] if number < protocol.k else list(range(protocol.k))
+        costs = [
+            (((filled[k] + videos[person] - share) ** 2) / (share + 1)).sum()
+            - (((filled[k] - share) ** 2) / (share + 1)).sum()
+            for k in open_folds
+        ]
+        chosen = open_folds[int(np.argmin(costs))]
+        filled[chosen] += videos[person]
+        dealt[chosen].add(person)
     return [
-        Fold(
-            name=subject,
-            train=tuple(i for i, sample in enumerate(samples) if sample.subject != subject),
-            test=tuple(i for i, sample in enumerate(samples) if sample.subject == subject),
-        )
-        for subject in subjects
+        _fold(f"fold-{number:02d}", samples, test=group)
+        for number, group in enumerate(dealt, start=1)
     ]
+
+
+def _fold(name: str, samples: Sequence[Sample], *, test: set[str]) -> Fold:
+    return Fold(
+        name=name,
+        train=tuple(i for i, sample in enumerate(samples) if sample.person not in test),
+        test=tuple(i for i, sample in enumerate(samples) if sample.person in test),
+    )
+
+
+def _database_fold(name: str, samples: Sequence[Sample], train: set[str], test: str) -> Fold:
+    tested = {sample.person for sample in samples if sample.database == test}
+    candidates = [i for i, sample in enumerate(samples) if sample.database in train]
+    return Fold(
+        name=name,
+        train=tuple(i for i in candidates if samples[i].person not in tested),
+        test=tuple(i for i, sample in enumerate(samples) if sample.database == test),
+        left_out=tuple(i for i in candidates if samples[i].person in tested),
+    )
+
+
+def _file_name(person: str) -> str:
+    return "".join(c if c.isalnum() or c in "._-+#" else "-" for c in person)
+
+
+_PROTOCOLS: dict[str, Callable[[Sequence[Sample], ProtocolConfig], list[Fold]]] = {
+    "loso": _leave_one_subject_out,
+    "composite": _composite,
+    "cross": _cross_database,
+    "leave-one-database-out": _leave_one_database_out,
+    "k-fold": _grouped_k_fold,
+}
+"""By the name in `ProtocolConfig`."""

@@ -35,7 +35,7 @@ from mol_model.evaluation import (
     prediction_to_json,
 )
 from mol_model.pictures import draw_example
-from mol_model.protocols import Fold, leave_one_subject_out
+from mol_model.protocols import PROTOCOL_TITLES, Fold, make_folds
 from mol_model.training import SELECTION, StepReport, train_fold
 from mol_model.transforms import Normalisation
 from mol_pipeline.contract.manifest import hash_document, write_atomically
@@ -100,7 +100,9 @@ def choose_device(name: str) -> torch.device:
 def load_data(directories: Sequence[Path], mapping: str | None, config: RunConfig) -> ShardSet:
     """Open the shards of a run; see `ShardSet` for the errors."""
     paths = [directory.resolve() for directory in directories]
-    return ShardSet(paths, mapping=mapping, cache_mb=config.data.cache_mb)
+    return ShardSet(
+        paths, mapping=mapping, protocol=config.protocol.name, cache_mb=config.data.cache_mb
+    )
 
 
 def fit(
@@ -110,7 +112,7 @@ def fit(
     *,
     on_progress: Callable[[RunProgress], None] = lambda progress: None,
 ) -> dict[str, Any]:
-    """Train and test every fold of leave one subject out; returns the pooled metrics.
+    """Train and test every fold of the protocol; returns the pooled metrics.
 
     A finished fold is not run again; an interrupted one continues.
 
@@ -125,7 +127,8 @@ def fit(
         ConfigError: If `out` holds another run, or a fold or device is unknown.
         TrainingError: If a fold cannot be trained.
     """
-    folds = select_folds(leave_one_subject_out(data.samples, data.classes), options.folds)
+    all_folds = make_folds(data.samples, data.classes, config.protocol)
+    folds = select_folds(all_folds, options.folds)
     device = choose_device(options.device)
     out = options.out.resolve()
     _open_run(out, data, config, options.overwrite)
@@ -155,7 +158,7 @@ def fit(
     metrics = {
         "synthetic": data.synthetic,
         "databases": list(data.databases),
-        "protocol": "leave one subject out",
+        "protocol": PROTOCOL_TITLES[config.protocol.name],
         "label_mapping": data.mapping,
         "selection": SELECTION,
         "seed": config.training.seed,
@@ -219,7 +222,7 @@ def _predictions_path(out: Path, fold: Fold) -> Path:
 def _open_run(out: Path, data: ShardSet, config: RunConfig, overwrite: bool) -> None:
     """Start or continue a run in `out`; refuse a directory that holds something else."""
     identity = {
-        "protocol": "loso",
+        "protocol": config.protocol.name,
         "label_mapping": data.mapping,
         "manifest_hash": data.manifest_hash,
         "config_hash": hash_document(config.model_dump(mode="json")),

@@ -4,33 +4,74 @@ Commands parse, call one library function and print. Heavy imports live inside t
 commands, so that `--help` answers at once. Results go to stdout, the rest to stderr.
 """
 
+import difflib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from mol_pipeline.errors import ErrorMappingGroup, ManifestError, StageError, set_log_level
+from mol_pipeline.databases.names import ALIASES, DATABASES, canonical_name
+from mol_pipeline.errors import (
+    ErrorMappingGroup,
+    ManifestError,
+    SourceError,
+    StageError,
+    set_log_level,
+)
 
 if TYPE_CHECKING:
     from mol_pipeline.contract.manifest import Manifest
+    from mol_pipeline.databases.index import DatabaseIndex, Expression
 
 FOLDER = click.Path(path_type=Path)
-DATABASES = ("samm",)
-"""Names of `mol_pipeline.databases.registry.ADAPTERS`, written out so that --help needs no import;
-a test keeps the two equal."""
+
+
+class DatabaseName(click.ParamType):
+    """A database by any of its spellings."""
+
+    name = "database"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Canonical name, or a usage error with the nearest names."""
+        found = canonical_name(value)
+        if found is None:
+            near = difflib.get_close_matches(value.lower(), [*DATABASES, *ALIASES], n=2, cutoff=0.5)
+            hint = f"; did you mean {' or '.join(near)}?" if near else ""
+            self.fail(f"{value!r} is none of {', '.join(DATABASES)}{hint}", param, ctx)
+        return found
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """What --help shows."""
+        return "NAME"
+
 
 dataset_option = click.option(
     "--dataset",
-    type=click.Choice(DATABASES, case_sensitive=False),
+    type=DatabaseName(),
     required=True,
-    help="Which database the folder holds.",
+    help=f"Which database the folder holds: {', '.join(DATABASES)}.",
 )
 root_option = click.option(
     "--root", type=FOLDER, required=True, help="Folder of the database, as its owners ship it."
 )
 annotation_option = click.option(
     "--annotation", type=FOLDER, help="Annotation file, if it is not found by its name."
+)
+frames_option = click.option(
+    "--frames",
+    metavar="SUBFOLDER",
+    help="Folder below the root to take frames from, if there are several sets (raw, cropped).",
+)
+expression_option = click.option(
+    "--expression",
+    type=click.Choice(("all", "micro", "macro")),
+    default="all",
+    show_default=True,
+    help="Kind of expression, in databases that hold both.",
+)
+strict_option = click.option(
+    "--strict", is_flag=True, help="A count that is not as published is an error."
 )
 corrections_option = click.option(
     "--corrections/--no-corrections",
@@ -57,10 +98,10 @@ def main(verbose: int) -> None:
 @click.argument("out", type=FOLDER)
 @click.option(
     "--layout",
-    type=click.Choice(DATABASES),
+    type=DatabaseName(),
     default="samm",
     show_default=True,
-    help="Whose folder layout and spreadsheet to imitate.",
+    help="Whose folder layout and annotation to imitate: any name that --dataset takes.",
 )
 @click.option("--subjects", default=8, show_default=True, type=click.IntRange(min=1))
 @click.option("--seed", default=0, show_default=True, type=int)
@@ -75,12 +116,48 @@ def demo(out: Path, layout: str, subjects: int, seed: int) -> None:
     click.echo(f"next: molprep build --dataset {layout} --root {out} --out SHARDS")
 
 
+@main.command("index")
+@dataset_option
+@root_option
+@annotation_option
+@frames_option
+@expression_option
+@corrections_option
+@click.option("--classes", metavar="MAPPING", help="Count under this label mapping, e.g. 3 or 5.")
+@strict_option
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def index_command(
+    dataset: str,
+    root: Path,
+    annotation: Path | None,
+    frames: str | None,
+    expression: "Expression",
+    corrections: bool,
+    classes: str | None,
+    strict: bool,
+    as_json: bool,
+) -> None:
+    """List what a database holds, count it, name everything odd; decodes no image."""
+    from mol_pipeline.databases.index_report import index_text
+
+    index = _index(dataset, root, annotation, frames, expression, corrections)
+    document = index.document(classes)
+    if as_json:
+        click.echo(json.dumps(document.model_dump(mode="json"), indent=1, ensure_ascii=False))
+    else:
+        click.echo(index_text(document))
+    _compare_counts(index, strict)
+
+
 @main.command()
 @dataset_option
 @root_option
 @click.option("--out", type=FOLDER, required=True, help="New directory for the shards.")
 @annotation_option
+@frames_option
+@expression_option
 @corrections_option
+@strict_option
 @click.option("--config", "config_file", type=FOLDER, help="Settings as YAML.")
 @click.option(
     "--set",
@@ -101,7 +178,10 @@ def build(
     root: Path,
     out: Path,
     annotation: Path | None,
+    frames: str | None,
+    expression: "Expression",
     corrections: bool,
+    strict: bool,
     config_file: Path | None,
     overrides: tuple[str, ...],
     landmark_model: Path | None,
@@ -116,20 +196,13 @@ def build(
     """
     from mol_pipeline.config import BuildConfig
     from mol_pipeline.contract.settings import load_settings
-    from mol_pipeline.databases.registry import ADAPTERS
     from mol_pipeline.graph import ClusterOptions
     from mol_pipeline.graph import build as run_build
     from mol_pipeline.progress import build_progress
 
     config = load_settings(BuildConfig, config_file, overrides)
-    index = ADAPTERS[dataset.lower()].index(
-        root.resolve(), annotation=annotation, apply_corrections=corrections
-    )
-    for check in index.counts:
-        if check.found != check.expected:
-            click.echo(
-                f"warning: {check.what}: found {check.found}, published {check.expected}", err=True
-            )
+    index = _index(dataset, root, annotation, frames, expression, corrections)
+    _compare_counts(index, strict)
     options = ClusterOptions(workers=workers, scheduler=scheduler, memory_limit=memory_limit)
     with build_progress() as on_progress:
         result = run_build(
@@ -219,6 +292,43 @@ def preview(directory: Path, out: Path, count: int, clips: tuple[str, ...]) -> N
         chosen = list(videos[::step][:count])
     page = write_preview(directory, manifest, chosen, out)
     click.echo(f"{page}: {len(chosen)} contact sheets")
+
+
+def _index(
+    dataset: str,
+    root: Path,
+    annotation: Path | None,
+    frames: str | None,
+    expression: "Expression",
+    corrections: bool,
+) -> "DatabaseIndex":
+    """Read a database with its adapter."""
+    from mol_pipeline.databases.registry import ADAPTERS
+
+    return (
+        ADAPTERS[dataset]
+        .index(
+            root.resolve(),
+            annotation=annotation,
+            frames=frames,
+            apply_corrections=corrections,
+        )
+        .only(expression)
+    )
+
+
+def _compare_counts(index: "DatabaseIndex", strict: bool) -> None:
+    """Warn of every count that is not as published; with `strict` it is an error."""
+    different = [check for check in index.counts if check.found != check.expected]
+    for check in different:
+        click.echo(
+            f"warning: {check.what}: found {check.found}, published {check.expected}", err=True
+        )
+    if different and strict:
+        raise SourceError(
+            f"{index.root}: {len(different)} of {len(index.counts)} counts are not as published "
+            "(above); complete the copy, or leave --strict out"
+        )
 
 
 def _summary(directory: Path, manifest: "Manifest") -> str:

@@ -49,6 +49,17 @@ class SamplingConfig(Settings):
     """What becomes of a video with fewer frames than a clip."""
 
 
+class SegmentConfig(Settings):
+    """How long videos with a label for each frame (Aff-Wild2) become clips."""
+
+    frames: int = Field(default=32, ge=2)
+    """Neighbouring frames that make one segment."""
+    largest_gap: int = Field(default=5, ge=1)
+    """A larger step between two frame numbers ends a segment."""
+    majority: float = Field(default=0.5, ge=0.0, lt=1.0)
+    """A segment is labelled if more than this share of its frames has one label."""
+
+
 class FlowConfig(Settings):
     """Parameters of the TV-L1 solver; the defaults are OpenCV's."""
 
@@ -81,6 +92,7 @@ class BuildConfig(Settings):
 
     detection: DetectionConfig = DetectionConfig()
     alignment: AlignmentConfig = AlignmentConfig()
+    segments: SegmentConfig = SegmentConfig()
     sampling: SamplingConfig = SamplingConfig()
     flow: FlowConfig = FlowConfig()
     shards: ShardConfig = ShardConfig()

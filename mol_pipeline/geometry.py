@@ -48,3 +48,9 @@ def similarity(
     cosine, sine = scale * np.cos(angle), scale * np.sin(angle)
     linear = np.array([[cosine, -sine], [sine, cosine]])
     return np.column_stack([linear, np.asarray(target) - linear @ np.asarray(centre)])
+
+
+def compose(second: NDArray[np.floating], first: NDArray[np.floating]) -> NDArray[np.float64]:
+    """The transform that does `first`, then `second`."""
+    linear = second[:, :2] @ first[:, :2]
+    return np.column_stack([linear, second[:, :2] @ first[:, 2] + second[:, 2]])

@@ -17,16 +17,15 @@ from numpy.typing import NDArray
 from mol_pipeline import sampling
 from mol_pipeline.alignment import AlignedFace, align_face
 from mol_pipeline.config import BuildConfig, DetectionConfig, FlowConfig
-from mol_pipeline.contract.labels import labels_under_every_mapping
+from mol_pipeline.contract.labels import LabelMapping
 from mol_pipeline.contract.manifest import RejectedVideo, VideoRecord
 from mol_pipeline.contract.shard_layout import FaceStatus
-from mol_pipeline.databases.index import SourceVideo
+from mol_pipeline.databases.index import SourceVideo, clip_record
 from mol_pipeline.detection import FaceBox, FaceDetector, main_face
 from mol_pipeline.flow import TVL1
+from mol_pipeline.frames import Grey, read_grey, read_video_frames
 from mol_pipeline.landmarks import LandmarkPredictor
 from mol_pipeline.shards import PreparedVideo
-
-Grey = NDArray[np.uint8]
 
 
 class Rejection(Exception):  # not an error of the program: an outcome of a video
@@ -69,9 +68,7 @@ def prepare_video(
     kernels = load_kernels(config.flow, landmark_model)
     clips = choose_clips(video, config)
     used = sorted({int(position) for clip in clips for position in clip})
-    greys = {
-        position: read_grey(root / video.folder / video.frames[position][1]) for position in used
-    }
+    greys = read_frames(video, root, used)
     landmarks, statuses = find_landmarks(greys, kernels, config.detection)
     faces: dict[int, AlignedFace] = {}
     common = None
@@ -136,20 +133,33 @@ def choose_clips(video: SourceVideo, config: BuildConfig) -> list[NDArray[np.int
     return clips
 
 
-def read_grey(path: Path) -> Grey:
-    """Read one frame as grey `[height, width]`.
+def read_frames(video: SourceVideo, root: Path, positions: Sequence[int]) -> dict[int, Grey]:
+    """Frames of a video as grey `[height, width]`, by position.
 
     Raises:
-        Rejection: If the file cannot be read or is no image.
+        Rejection: If a file cannot be read or is no image.
     """
-    try:
-        content = np.fromfile(path, dtype=np.uint8)
-    except OSError as error:
-        raise Rejection("unreadable-frame", f"{path}: {error.strerror}") from error
-    image = cv2.imdecode(content, cv2.IMREAD_GRAYSCALE) if content.size else None
-    if image is None:
-        raise Rejection("unreadable-frame", f"{path}: is not an image; replace the file")
-    return image
+    place = root / video.folder
+    if place.is_file():
+        position_of = {video.frames[position][0]: position for position in positions}
+        try:
+            return {
+                position_of[number]: grey for number, grey in read_video_frames(place, position_of)
+            }
+        except (OSError, ValueError) as error:
+            raise Rejection("unreadable-frame", f"{place}: {_reason(error)}") from error
+    greys = {}
+    for position in positions:
+        path = place / video.frames[position][1]
+        try:
+            greys[position] = read_grey(path)
+        except (OSError, ValueError) as error:
+            raise Rejection("unreadable-frame", f"{path}: {_reason(error)}") from error
+    return greys
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def find_landmarks(
@@ -220,21 +230,19 @@ def clip_flow(frames: Sequence[Grey], kernels: Kernels) -> NDArray[np.float16]:
 
 
 def video_record(
-    video: SourceVideo, prepared: PreparedVideo, *, shard: str, first_row: int
+    video: SourceVideo,
+    prepared: PreparedVideo,
+    mappings: tuple[LabelMapping, ...],
+    *,
+    shard: str,
+    first_row: int,
 ) -> VideoRecord:
     """Manifest entry of a stored video."""
     status = Counter(
         FaceStatus(value).name.lower() for value in prepared.arrays["face_status"].flat
     )
     return VideoRecord(
-        database=video.database,
-        subject=video.subject,
-        clip=video.clip,
-        raw_label=video.raw_label,
-        labels=labels_under_every_mapping(video.database, video.raw_label),
-        key_frames=video.key_frames,
-        frames_found=len(video.frames),
-        frames_missing=video.missing,
+        **dict(clip_record(video, mappings)),
         face_frames=dict(sorted(status.items())),
         shard=shard,
         first_row=first_row,

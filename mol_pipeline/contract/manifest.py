@@ -18,7 +18,9 @@ from mol_pipeline.errors import ManifestError
 
 MANIFEST_NAME = "manifest.json"
 
-KeyFrameSource = Literal["annotated", "corrected", "midpoint", "absent"]
+KeyFrameSource = Literal["annotated", "corrected", "estimated", "apex", "absent"]
+"""`corrected`: a wrong cell put right; `estimated`: an empty cell filled from a published
+estimate; `apex`: an offset that the owners left open, taken at the apex."""
 
 
 class Record(BaseModel):
@@ -37,6 +39,18 @@ class KeyFrames(Record):
     apex_source: KeyFrameSource = "absent"
     offset_source: KeyFrameSource = "absent"
 
+    @property
+    def has_distinct_apex(self) -> bool:
+        """Whether the owners annotated an apex, and not on the onset."""
+        return self.apex_source in {"annotated", "corrected"} and self.apex != self.onset
+
+
+class ClassSet(Record):
+    """The classes of one label mapping, in their fixed order."""
+
+    mapping: str
+    classes: tuple[str, ...]
+
 
 class ShardRecord(Record):
     """One shard file and what proves it."""
@@ -51,21 +65,35 @@ class ShardRecord(Record):
     videos: int = Field(ge=1)
 
 
-class VideoRecord(Record):
-    """One video of the source that is in a shard."""
+class ClipRecord(Record):
+    """One video of the source: who, what, when."""
 
     database: str
     subject: str
+    person: str
+    """Who it shows, the same over all databases that filmed the same people."""
     clip: str
     """Identity inside the subject; (database, subject, clip) is unique."""
     raw_label: str
+    annotations: dict[str, str] = Field(default_factory=dict)
+    """Further cells of the owners' table: `action_units`, `objective_class`, `expression`."""
     labels: dict[str, str]
-    """Mapping name -> class name, for every mapping that includes the raw label."""
+    """Mapping name -> class name, for every mapping in which it takes part."""
     key_frames: KeyFrames
     frames_found: int = Field(ge=1)
     """Frame files used, after cutting to the annotated interval."""
     frames_missing: tuple[int, ...] = ()
     """Numbers between the first and the last frame for which there is no file."""
+
+    @property
+    def key(self) -> str:
+        """Unique name over all databases."""
+        return f"{self.database}/{self.subject}/{self.clip}"
+
+
+class VideoRecord(ClipRecord):
+    """One video of the source that is in a shard."""
+
     face_frames: dict[str, int] = Field(default_factory=dict)
     """`FaceStatus` name in lower case -> number of sampled frames with that status."""
     shard: str
@@ -87,6 +115,7 @@ class RejectedVideo(Record):
 class Correction(Record):
     """A known error of a release that was put right."""
 
+    subject: str
     clip: str
     field: str
     wrong: str
@@ -125,17 +154,26 @@ class Manifest(Record):
     config: dict[str, Any]
     config_hash: str = Field(pattern="^[0-9a-f]{64}$")
     frames_per_clip: int = Field(ge=2)
+    mappings: tuple[ClassSet, ...] = Field(min_length=1)
+    """Every label mapping of the database; the first is its default."""
     provenance: Provenance
     shards: tuple[ShardRecord, ...]
     videos: tuple[VideoRecord, ...]
     rejected: tuple[RejectedVideo, ...] = ()
     corrections: tuple[Correction, ...] = ()
     counts: tuple[CountCheck, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What is odd about this copy of the database."""
 
     @property
     def clips(self) -> int:
         """Clips in all shards."""
         return sum(shard.clips for shard in self.shards)
+
+    @property
+    def classes(self) -> dict[str, tuple[str, ...]]:
+        """Mapping name -> its classes in their fixed order."""
+        return {one.mapping: one.classes for one in self.mappings}
 
 
 def canonical_json(document: object) -> bytes:

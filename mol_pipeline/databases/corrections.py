@@ -1,10 +1,17 @@
 """Known errors of the releases: a table (`corrections.csv`), not code.
 
-A correction applies only where the wrong value is present; what was applied is
-logged and listed in the manifest.
+    clip     name, or a pattern (`e_*`) where the annotation tells clips apart by other means
+    field    onset, apex, offset, emotion, or clip (its name)
+    wrong    the cell as the owners wrote it, or `outside` (of onset..offset)
+    right    the value to take; empty if it is unknown and the cell is to be ignored
+
+A correction applies only where the wrong value is present; what was applied is logged
+and listed in the manifest. Of several that fit, the one that makes the shortest possible
+interval counts.
 """
 
 import csv
+import fnmatch
 import functools
 import logging
 from importlib import resources
@@ -13,26 +20,84 @@ from mol_pipeline.contract.manifest import Correction
 
 logger = logging.getLogger(__name__)
 
+OUTSIDE = "outside"
+
 
 @functools.cache
-def known_corrections(database: str) -> dict[tuple[str, str], Correction]:
-    """Corrections of one database by (clip, field)."""
+def known_corrections(database: str) -> tuple[Correction, ...]:
+    """Corrections of one database."""
     text = resources.files(__package__).joinpath("corrections.csv").read_text(encoding="utf-8")
-    found = {}
-    for row in csv.DictReader(text.splitlines()):
-        if row.pop("database") == database:
-            correction = Correction.model_validate(row)
-            found[correction.clip, correction.field] = correction
-    return found
+    rows = list(csv.DictReader(text.splitlines()))
+    return tuple(
+        Correction.model_validate({key: value for key, value in row.items() if key != "database"})
+        for row in rows
+        if row["database"] == database
+    )
 
 
-def correct(
-    database: str, clip: str, field: str, value: int | None, applied: list[Correction]
-) -> int | None:
-    """Put a known wrong value right, and note it in `applied`."""
-    known = known_corrections(database).get((clip, field))
-    if known is None or str(value) != known.wrong:
+class Corrector:
+    """Applies the corrections of one database and remembers which it applied."""
+
+    def __init__(self, database: str, *, enabled: bool) -> None:
+        self._known = known_corrections(database) if enabled else ()
+        self.applied: list[Correction] = []
+
+    def word(self, subject: str, clip: str, field: str, value: str) -> str:
+        """A word put right, if it is known to be wrong."""
+        for known in self._matching(subject, clip, field):
+            if known.wrong == value.strip().lower() or known.wrong == value.strip():
+                return self._apply(known, clip).right
         return value
-    logger.info("%s: %s %s -> %s (%s)", clip, field, known.wrong, known.right, known.source)
-    applied.append(known)
-    return int(known.right)
+
+    def number(
+        self,
+        subject: str,
+        clip: str,
+        field: str,
+        value: str,
+        *,
+        at_least: int | None = None,
+        outside: bool = False,
+    ) -> Correction | None:
+        """The correction of a number, applied, or None if there is none for this value.
+
+        Args:
+            subject: Of the clip.
+            clip: Name of the clip.
+            field: onset, apex or offset.
+            value: The cell; whole numbers without a decimal point.
+            at_least: Smallest value that is possible in this row.
+            outside: Whether the value lies outside onset..offset.
+        """
+        fitting = [
+            known
+            for known in self._matching(subject, clip, field)
+            if known.wrong == value or (known.wrong == OUTSIDE and outside)
+        ]
+        possible = [
+            known
+            for known in fitting
+            if at_least is None or not known.right or int(known.right) >= at_least
+        ]
+        if not possible:
+            return None
+        return self._apply(min(possible, key=lambda known: int(known.right or 0)), clip)
+
+    def _matching(self, subject: str, clip: str, field: str) -> list[Correction]:
+        return [
+            known
+            for known in self._known
+            if known.field == field
+            and known.subject.lower() == subject.lower()
+            and fnmatch.fnmatchcase(clip.lower(), known.clip.lower())
+        ]
+
+    def _apply(self, known: Correction, clip: str) -> Correction:
+        applied = known.model_copy(update={"clip": clip})
+        right = applied.right or "ignored"
+        logger.info(
+            "%s/%s: %s %s -> %s (%s)",
+            *(applied.subject, clip, applied.field, applied.wrong, right, applied.source),
+        )
+        self.applied.append(applied)
+        return applied

@@ -1,9 +1,11 @@
 """Finding frames, folders and annotation files in a release, junk and all."""
 
 import fnmatch
+import itertools
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from mol_pipeline.errors import SourceError
@@ -11,30 +13,66 @@ from mol_pipeline.errors import SourceError
 FRAME_NAME = re.compile(r"(\d+)\.(?:jpe?g|png|bmp)$", re.IGNORECASE)
 """The last integer of the stem is the frame number (`reg_img46.jpg`, `006_05562.jpg`)."""
 
-MAX_DEPTH = 8
+ARCHIVES = frozenset({".zip", ".rar", ".7z", ".tar", ".gz", ".tgz"})
+
+MAX_DEPTH = 10
 """How deep a release may nest; a guard against a root such as `/`."""
 
 
-def require_root(root: Path, database: str) -> Path:
+def require_root(root: Path, title: str) -> Path:
     """Check the folder that a user named as the root of a release.
 
     Raises:
         SourceError: If it does not exist, is a file, or is empty.
     """
     if not root.exists():
-        raise SourceError(f"{root}: does not exist; --root must name the {database} folder")
+        raise SourceError(f"{root}: does not exist; --root must name the {title} folder")
     if not root.is_dir():
-        hint = "; unpack it first" if root.suffix.lower() in {".zip", ".rar", ".7z", ".tar"} else ""
-        raise SourceError(f"{root}: is a file, --root must name the {database} folder{hint}")
+        hint = "; unpack it first" if root.suffix.lower() in ARCHIVES else ""
+        raise SourceError(f"{root}: is a file, --root must name the {title} folder{hint}")
     if not any(root.iterdir()):
-        raise SourceError(f"{root}: is empty; unpack the {database} release there")
+        raise SourceError(f"{root}: is empty; unpack the {title} release there")
     return root
 
 
+def folder_inside(root: Path, name: str, option: str) -> Path:
+    """A folder under the root that a user named.
+
+    Raises:
+        SourceError: If it lies outside the root or does not exist.
+    """
+    path = root / name
+    if not _is_inside(path, root):
+        raise SourceError(f"{option} {name}: lies outside the root {root}; name a folder below it")
+    if not path.is_dir():
+        raise SourceError(f"{option} {name}: no such folder below {root}")
+    return path
+
+
+def _is_inside(path: Path, root: Path) -> bool:
+    """Whether a path, as written, stays below a root (links may lead elsewhere)."""
+    return Path(os.path.normpath(path)).is_relative_to(os.path.normpath(root))
+
+
+def path_inside(root: Path, name: str) -> Path | None:
+    """A path written in a table, or None if it leaves the root."""
+    path = root / name.replace("\\", "/")
+    return Path(os.path.normpath(path)) if _is_inside(path, root) else None
+
+
 def walk(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
-    """Folders under a root with their subfolders and files, sorted, junk left out."""
+    """Folders under a root with their subfolders and files, sorted, junk left out.
+
+    Links are followed, each folder once: many keep a release on another disk.
+    """
+    seen: set[str] = set()
     base = len(root.parts)
-    for folder, subfolders, files in os.walk(root):
+    for folder, subfolders, files in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:
+            subfolders.clear()
+            continue
+        seen.add(real)
         path = Path(folder)
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         if len(path.parts) - base >= MAX_DEPTH:
@@ -68,10 +106,108 @@ def list_frames(folder: Path) -> tuple[tuple[int, str], ...]:
     return tuple(sorted(found.items()))
 
 
+@dataclass(frozen=True)
+class FrameFolder:
+    """A folder that holds frames."""
+
+    path: Path
+    parts: tuple[str, ...]
+    """Below the root, as they are on disk."""
+
+    @property
+    def leaf(self) -> str:
+        """Its own name."""
+        return self.parts[-1] if self.parts else ""
+
+    @property
+    def parent(self) -> str:
+        """Name of the folder above."""
+        return self.parts[-2] if len(self.parts) > 1 else ""
+
+    @property
+    def relative(self) -> str:
+        """Below the root, with forward slashes."""
+        return "/".join(self.parts) or "."
+
+
+class FrameFolders:
+    """Every folder with frames below a root, found by name whatever the case.
+
+    Args:
+        root: Of the release.
+        start: Folder to look in.
+        rank: Of two sets of frames (raw, cropped) the lower rank is taken; None leaves out.
+    """
+
+    def __init__(
+        self, root: Path, start: Path, rank: Callable[[tuple[str, ...]], int | None]
+    ) -> None:
+        self.doubled: set[str] = set()
+        self.archives: list[Path] = []
+        self._by_leaf: dict[str, list[tuple[int, FrameFolder]]] = {}
+        base = len(root.parts)
+        for path, _, files in walk(start):
+            self.archives += [path / name for name in files if Path(name).suffix in ARCHIVES]
+            if not any(frame_number(name) is not None for name in files):
+                continue
+            folder = FrameFolder(path, path.parts[base:])
+            folder_rank = rank(tuple(part.lower() for part in folder.parts))
+            if folder_rank is None:
+                continue
+            self._note_doubled(folder.parts)
+            leaf = folder.leaf.lower()
+            self._by_leaf.setdefault(leaf, []).append((folder_rank, folder))
+
+    def _note_doubled(self, parts: Sequence[str]) -> None:
+        for upper, lower in itertools.pairwise(parts):
+            if upper.lower() == lower.lower():
+                self.doubled.add(f"{upper}/{lower}")
+
+    def __iter__(self) -> Iterator[FrameFolder]:
+        """All folders, in the order of their paths."""
+        folders = [folder for found in self._by_leaf.values() for _, folder in found]
+        return iter(sorted(folders, key=lambda folder: folder.parts))
+
+    def named(
+        self, leaf: str, accept: Callable[[FrameFolder], bool] = lambda folder: True
+    ) -> list[tuple[int, FrameFolder]]:
+        """(rank, folder) for folders of this name that are accepted; best first."""
+        found = self._by_leaf.get(leaf.strip().lower(), [])
+        return sorted(
+            ((rank, folder) for rank, folder in found if accept(folder)),
+            key=lambda one: (one[0], len(one[1].parts), one[1].parts),
+        )
+
+    def rank_of(self, folder: FrameFolder) -> int:
+        """Rank that a folder was given."""
+        return next(rank for rank, one in self._by_leaf[folder.leaf.lower()] if one == folder)
+
+
+def find_annotations(root: Path, patterns: Sequence[str]) -> list[Path]:
+    """Files below a root whose name fits a pattern, case aside; sorted."""
+    return [
+        folder / name
+        for folder, _, files in walk(root)
+        for name in files
+        if any(fnmatch.fnmatchcase(name.lower(), pattern.lower()) for pattern in patterns)
+    ]
+
+
 def find_annotation(
-    root: Path, patterns: tuple[str, ...], database: str, override: Path | None
+    root: Path,
+    patterns: Sequence[str],
+    title: str,
+    override: Path | None,
+    is_right: Callable[[Path], bool] = lambda path: True,
 ) -> Path:
-    """Find the annotation file of a release by name, case aside.
+    """Find the annotation file of a release by name, then by content.
+
+    Args:
+        root: Of the release.
+        patterns: Of file names, case aside.
+        title: Of the database, for messages.
+        override: The file that the user named.
+        is_right: Whether a file has the right columns; asked only if several fit by name.
 
     Raises:
         SourceError: If there is none, or several that differ in name.
@@ -80,19 +216,22 @@ def find_annotation(
         if not override.is_file():
             raise SourceError(f"{override}: no annotation file there; check --annotation")
         return override
-    found = [
-        folder / name
-        for folder, _, files in walk(root)
-        for name in files
-        if any(fnmatch.fnmatch(name.lower(), pattern.lower()) for pattern in patterns)
-    ]
+    found = find_annotations(root, patterns)
     if not found:
-        wanted = " or ".join(patterns)
         raise SourceError(
-            f"{root}: no {database} annotation ({wanted}) in it or below; "
-            "put the owners' spreadsheet there or name it with --annotation"
+            f"{root}: no {title} annotation ({' or '.join(patterns)}) in it or below; "
+            f"put the owners' table there or name it with --annotation{_unpack_hint(root)}"
         )
+    if len({path.name.lower() for path in found}) > 1:
+        found = [path for path in found if is_right(path)] or found
     if len({path.name.lower() for path in found}) > 1:
         names = ", ".join(str(path.relative_to(root)) for path in found)
         raise SourceError(f"{root}: several annotations ({names}); choose one with --annotation")
     return found[0]
+
+
+def _unpack_hint(root: Path) -> str:
+    archives = [
+        name for _, _, files in walk(root) for name in files if Path(name).suffix in ARCHIVES
+    ]
+    return f" (is it inside {archives[0]}? unpack that first)" if archives else ""

@@ -1,27 +1,72 @@
-"""Published counts of the databases, to hold a user's copy against.
+"""Published counts of the databases (`published_counts.csv`), to hold a copy against.
 
-Sources: the owners' papers and tables, and MOL Tables II and III.
+    edition  of the annotation, where the owners issued several with other counts
+    kind     total (videos, subjects), mapping (clips that take part under it), word (the
+             owners' label), expression (micro, macro) or subject
+
+Aggregates only, from the owners' papers and tables and from MOL Tables II and III; no
+clip of a licensed database is named here.
 """
 
+import csv
+import functools
 from collections import Counter
 from collections.abc import Sequence
+from importlib import resources
 
 from mol_pipeline.contract.labels import LABEL_MAPPINGS
 from mol_pipeline.contract.manifest import CountCheck
 from mol_pipeline.databases.index import SourceVideo
 
-PUBLISHED: dict[str, dict[str, int]] = {
-    "samm": {"videos": 159, "subjects": 29, "videos in 5 classes": 136, "videos in 3 classes": 133},
-}
+
+@functools.cache
+def published_counts() -> tuple[dict[str, str], ...]:
+    """Rows of the table."""
+    text = resources.files(__package__).joinpath("published_counts.csv")
+    return tuple(csv.DictReader(text.read_text(encoding="utf-8").splitlines()))
 
 
-def compare_with_published(database: str, videos: Sequence[SourceVideo]) -> tuple[CountCheck, ...]:
+def compare_with_published(
+    database: str, videos: Sequence[SourceVideo], edition: str = ""
+) -> tuple[CountCheck, ...]:
     """What was found against what is published, for every count that is known."""
-    found = Counter({"videos": len(videos), "subjects": len({video.subject for video in videos})})
-    for mapping in LABEL_MAPPINGS.get(database, ()):
-        taking_part = [video for video in videos if mapping.class_of(video.raw_label)]
-        found[f"videos in {mapping.name} classes"] = len(taking_part)
-    return tuple(
-        CountCheck(what=what, found=found[what], expected=expected)
-        for what, expected in PUBLISHED.get(database, {}).items()
-    )
+    found: dict[str, Counter[str]] = {
+        "total": Counter(videos=len(videos), subjects=len({video.subject for video in videos})),
+        "word": Counter(video.raw_label.strip().lower() for video in videos),
+        "subject": Counter(video.subject for video in videos),
+        "expression": Counter(video.annotations.get("expression", "micro") for video in videos),
+        "mapping": Counter(
+            mapping.name
+            for mapping in LABEL_MAPPINGS.get(database, ())
+            for video in videos
+            if mapping.class_of(video) is not None
+        ),
+    }
+    titles = {
+        "total": "{}",
+        "word": "videos labelled {}",
+        "subject": "videos of subject {}",
+        "expression": "{}-expressions",
+        "mapping": "videos in {} classes",
+    }
+    checks = [
+        CountCheck(
+            what=titles[row["kind"]].format(row["name"]),
+            found=found[row["kind"]][row["name"]],
+            expected=int(row["count"]),
+        )
+        for row in published_counts()
+        if row["database"] == database and row["edition"] == edition
+    ]
+    known = {
+        row["name"]
+        for row in published_counts()
+        if row["database"] == database and row["edition"] == edition and row["kind"] == "subject"
+    }
+    if known:
+        checks += [
+            CountCheck(what=titles["subject"].format(subject), found=count, expected=0)
+            for subject, count in sorted(found["subject"].items())
+            if subject not in known
+        ]
+    return tuple(checks)

@@ -1,6 +1,33 @@
 """Which adapters there are."""
 
+from mol_pipeline.databases.affwild2 import AffWild2
+from mol_pipeline.databases.casme import Casme
+from mol_pipeline.databases.casme2 import Casme2
+from mol_pipeline.databases.casme3 import Casme3
+from mol_pipeline.databases.casme_sq import CasmeSq
+from mol_pipeline.databases.custom import Custom
+from mol_pipeline.databases.four_dme import FourDme
 from mol_pipeline.databases.index import Adapter
+from mol_pipeline.databases.mmew import Mmew
 from mol_pipeline.databases.samm import Samm
+from mol_pipeline.databases.samm_lv import SammLongVideos
+from mol_pipeline.databases.smic import CAMERAS, Smic
+from mol_pipeline.databases.smic_e import SmicE
 
-ADAPTERS: dict[str, Adapter] = {adapter.name: adapter for adapter in (Samm(),)}
+_ALL: tuple[Adapter, ...] = (
+    Samm(),
+    Casme2(),
+    *(Smic(camera) for camera in CAMERAS),
+    AffWild2(),
+    Casme(),
+    CasmeSq(),
+    Casme3(),
+    Mmew(),
+    FourDme(),
+    *(SmicE(camera) for camera in CAMERAS),
+    SammLongVideos(),
+    Custom(),
+)
+
+ADAPTERS: dict[str, Adapter] = {adapter.name: adapter for adapter in _ALL}
+"""By the name on the command line; `mol_pipeline.databases.names` spells them out."""

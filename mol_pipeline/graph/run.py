@@ -16,6 +16,7 @@ from pathlib import Path
 from distributed import Client, Future, LocalCluster, as_completed
 
 from mol_pipeline.config import BuildConfig
+from mol_pipeline.contract.labels import LabelMapping
 from mol_pipeline.contract.manifest import (
     MANIFEST_NAME,
     Manifest,
@@ -29,6 +30,7 @@ from mol_pipeline.databases.index import DatabaseIndex, SourceVideo
 from mol_pipeline.errors import ConfigError
 from mol_pipeline.graph.workplace import BuildState, Receipt, Workplace
 from mol_pipeline.landmarks import find_landmark_model, landmark_model_sha256
+from mol_pipeline.segments import cut_long_videos
 from mol_pipeline.shards import PreparedVideo, shard_problems, write_shard
 from mol_pipeline.stages import Rejection, prepare_video, rejected_video, video_record
 
@@ -105,6 +107,7 @@ def build(
         SourceError: If the landmark model is missing.
     """
     model = find_landmark_model(landmark_model)
+    index = cut_long_videos(index, config.segments)
     if not index.videos:
         raise ConfigError(
             f"{index.root}: no video to build ({len(index.rejected)} rejected while indexing); "
@@ -302,6 +305,7 @@ class _Run:
                     shard,
                     {video: self.index.videos[video] for video in members},
                     {video: crashed[video] for video in members if video in crashed},
+                    self.index.mappings,
                     self.config,
                     self.place,
                     key=f"shard-{shard}",
@@ -363,6 +367,7 @@ def _commit_shard(
     shard: int,
     videos: dict[int, SourceVideo],
     crashed: dict[int, str],
+    mappings: tuple[LabelMapping, ...],
     config: BuildConfig,
     place: Workplace,
 ) -> Receipt:
@@ -394,7 +399,7 @@ def _commit_shard(
         path.unlink(missing_ok=True)
     records, row = [], 0
     for video, prepared in stored:
-        records.append(video_record(video, prepared, shard=path.name, first_row=row))
+        records.append(video_record(video, prepared, mappings, shard=path.name, first_row=row))
         row += prepared.clips
     receipt = Receipt(shard=record, videos=tuple(records), rejected=tuple(rejected))
     place.write_receipt(shard, receipt)
@@ -414,6 +419,7 @@ def _manifest(
         config=config.model_dump(mode="json"),
         config_hash=config.hash,
         frames_per_clip=config.sampling.frames,
+        mappings=index.class_sets,
         provenance=Provenance(
             versions=state.versions,
             landmark_model_sha256=state.landmark_model_sha256,
@@ -426,6 +432,7 @@ def _manifest(
         rejected=(*index.rejected, *(one for receipt in ordered for one in receipt.rejected)),
         corrections=index.corrections,
         counts=index.counts,
+        notes=index.notes,
     )
 
 

@@ -5,12 +5,18 @@ import json
 import re
 from pathlib import Path
 
-from mol_model.config import RunConfig
+import pytest
+
+from mol_model.config import ProtocolDocument, RunConfig
+from mol_model.fold_plan import read_protocol
 from mol_pipeline.config import BuildConfig
+from mol_pipeline.contract.index_document import IndexDocument
 from mol_pipeline.contract.labels import LABEL_MAPPINGS
 from mol_pipeline.contract.manifest import Manifest
 from mol_pipeline.contract.settings import load_settings
 from mol_pipeline.databases.corrections import known_corrections
+from mol_pipeline.databases.names import ALIASES, DATABASES
+from mol_pipeline.databases.published_counts import published_counts
 
 ROOT = Path(__file__).parents[2]
 
@@ -59,9 +65,28 @@ def test_the_conventions_page_names_real_tests():
         assert f"def {name}(" in tests, name
 
 
-def test_the_manifest_schema_is_that_of_the_model():
-    written = json.loads((ROOT / "manifests/manifest.schema.json").read_text())
-    assert written == json.loads(json.dumps(Manifest.model_json_schema()))
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [("manifest", Manifest), ("index", IndexDocument), ("protocol", ProtocolDocument)],
+)
+def test_the_schemas_are_those_of_the_models(name, model):
+    written = json.loads((ROOT / f"manifests/{name}.schema.json").read_text())
+    assert written == json.loads(json.dumps(model.model_json_schema()))
+
+
+def test_every_protocol_document_is_about_databases_that_share_its_mapping():
+    documents = sorted((ROOT / "manifests/protocols").glob("*.json"))
+    assert len(documents) >= 9
+    for path in documents:
+        document = read_protocol(path)
+        assert {*document.protocol.train, *document.protocol.test} <= set(document.databases)
+        classes = {
+            mapping.classes
+            for database in document.databases
+            for mapping in LABEL_MAPPINGS[database]
+            if mapping.name == document.mapping
+        }
+        assert len(classes) == 1, path.name
 
 
 def test_every_pipeline_file_loads():
@@ -75,6 +100,11 @@ def test_every_pipeline_file_loads():
     assert load_settings(RunConfig, ROOT / "pipelines/train/samm-5-loso.yaml") == RunConfig()
 
 
+def test_other_spellings_lead_to_databases():
+    assert set(ALIASES.values()) <= set(DATABASES)
+    assert not set(ALIASES) & set(DATABASES)
+
+
 def test_class_order_is_fixed():
     orders = {
         (database, mapping.name): mapping.classes
@@ -86,6 +116,25 @@ def test_class_order_is_fixed():
 
 
 def test_corrections_have_a_source():
-    corrections = known_corrections("samm")
-    assert len(corrections) == 2
-    assert all(correction.source for correction in corrections.values())
+    assert len(known_corrections("samm")) == 2
+    for database in DATABASES:
+        assert all(correction.source for correction in known_corrections(database))
+
+
+def test_every_published_count_is_of_a_known_database_and_mapping():
+    for row in published_counts():
+        assert row["database"] in DATABASES
+        if row["kind"] == "mapping":
+            assert row["name"] in {one.name for one in LABEL_MAPPINGS[row["database"]]}
+
+
+def test_mappings_of_one_name_can_be_joined_across_databases():
+    """`3` and `megc2019` mean the same classes everywhere: they are for several databases."""
+    for name in ("3", "megc2019"):
+        classes = {
+            mapping.classes
+            for mappings in LABEL_MAPPINGS.values()
+            for mapping in mappings
+            if mapping.name == name
+        }
+        assert classes == {("negative", "positive", "surprise")}

@@ -51,7 +51,7 @@ def test_each_bad_input_is_one_line_with_its_exit_code(shards, tmp_path):
         (7, "one subject only", one_subject, new, []),
         (7, "no video of class contempt, surprise, others", no_contempt, new, []),
         (3, "holds no run", shards, tmp_path / "in-use", []),
-        (3, "no mapping '9'", shards, new, ["--classes", "9"]),
+        (3, "samm has no such mapping; it has 5, 3", shards, new, ["--classes", "9"]),
         (3, "did you mean training.steps?", shards, new, ["--set", "training.step=3"]),
         (3, "no such fold", shards, new, ["--folds", "nobody"]),
     ]

@@ -5,8 +5,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from mol_pipeline.contract.labels import labels_under_every_mapping
+from mol_pipeline.contract.labels import EMOTION, LABEL_MAPPINGS
 from mol_pipeline.contract.manifest import (
+    ClassSet,
     KeyFrames,
     Manifest,
     Provenance,
@@ -17,6 +18,7 @@ from mol_pipeline.contract.manifest import (
 )
 from mol_pipeline.contract.shard_layout import ALIGNED_PX, CLIP_ARRAYS, SCHEMA_VERSION
 
+EMOTIONS = [one for one in LABEL_MAPPINGS["samm"] if one.field == EMOTION]
 WORDS = ("Anger", "Happiness", "Contempt", "Surprise", "Other")
 
 
@@ -64,7 +66,12 @@ def write_shards(
                     subject=f"{subject + 6:03d}",
                     clip=f"{subject + 6:03d}_1_{label}",
                     raw_label=word,
-                    labels=labels_under_every_mapping("samm", word),
+                    person=f"samm/{subject + 6:03d}",
+                    labels={
+                        mapping.name: mapping.table[word.lower()]
+                        for mapping in EMOTIONS
+                        if word.lower() in mapping.table
+                    },
                     key_frames=KeyFrames(),
                     frames_found=frames * phases,
                     shard="shard-00000.h5",
@@ -91,6 +98,7 @@ def write_shards(
         config={},
         config_hash="0" * 64,
         frames_per_clip=frames,
+        mappings=tuple(ClassSet(mapping=one.name, classes=one.classes) for one in EMOTIONS),
         provenance=Provenance(
             versions={},
             landmark_model_sha256="0" * 64,

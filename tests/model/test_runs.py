@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from mol_model.checkpoint import load_checkpoint
-from mol_model.config import PRESETS, TINY, DataConfig, RunConfig, TrainingConfig
+from mol_model.config import PRESETS, TINY, DataConfig, ProtocolConfig, RunConfig, TrainingConfig
 from mol_model.evaluation import VideoPrediction, pooled_metrics
-from mol_model.protocols import Sample, leave_one_subject_out
+from mol_model.protocols import Fold, make_folds
 from mol_model.report import write_report
 from mol_model.runs import RunOptions, fit, fit_to_data, load_data
 from mol_model.training import grey_statistics, read_metric_log, train_fold
@@ -33,27 +33,7 @@ def prepared(tmp_path_factory):
     shards = write_shards(tmp_path_factory.mktemp("shards"))
     data = load_data([shards], None, CONFIG)
     config = fit_to_data(CONFIG, data)
-    return data, config, leave_one_subject_out(data.samples, data.classes)
-
-
-def test_every_video_is_tested_once_and_no_subject_is_on_both_sides():
-    samples = [Sample(f"s{i % 4}", i % 3) for i in range(20)]
-    folds = leave_one_subject_out(samples, ("a", "b", "c"))
-    tested = sorted(video for fold in folds for video in fold.test)
-    assert tested == list(range(20))
-    for fold in folds:
-        assert fold.train
-        assert fold.test
-        train = {samples[i].subject for i in fold.train}
-        test = {samples[i].subject for i in fold.test}
-        assert not train & test
-
-
-def test_one_subject_or_a_class_without_videos_is_refused():
-    with pytest.raises(TrainingError, match="one subject only"):
-        leave_one_subject_out([Sample("s1", 0), Sample("s1", 1)], ("a", "b"))
-    with pytest.raises(TrainingError, match="no video of class c"):
-        leave_one_subject_out([Sample("s1", 0), Sample("s2", 1)], ("a", "b", "c"))
+    return data, config, make_folds(data.samples, data.classes, ProtocolConfig())
 
 
 def test_statistics_are_those_of_the_training_subjects(prepared):
@@ -203,8 +183,7 @@ def test_an_overfit_on_a_few_clips_reaches_every_target(tmp_path):
     )
     data = load_data([shards], None, config)
     config = fit_to_data(config, data)
-    fold = leave_one_subject_out(data.samples, ("anger", "happiness"))[0]
-    whole = type(fold)(name="all", train=tuple(range(4)), test=())
+    whole = Fold(name="all", train=tuple(range(4)), test=())
     train_fold(data, whole, config, tmp_path / "fold", device=CPU)
     log = read_metric_log(tmp_path / "fold")
     assert np.isfinite([line["total"] for line in log]).all()

@@ -1,7 +1,8 @@
-"""Write a demo database: clips in the layout of SAMM, its spreadsheet, the truth."""
+"""Write a demo database: clips in the layout of a real one, its table, the truth."""
 
+import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -10,31 +11,25 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from mol_pipeline.databases.demo import warps
 from mol_pipeline.databases.demo.faces import SOURCES
-from mol_pipeline.databases.demo.render import make_subject, make_truth, render_frame
-from mol_pipeline.databases.demo.samm_table import TableRow, write_samm_table
+from mol_pipeline.databases.demo.layouts import LAYOUTS, Layout
+from mol_pipeline.databases.demo.render import (
+    FRAME_SHAPE,
+    make_subject,
+    make_truth,
+    render_frame,
+)
+from mol_pipeline.databases.demo.tables import FilmedClip
 from mol_pipeline.databases.demo.truth import write_truth
+from mol_pipeline.databases.names import DATABASES
 from mol_pipeline.databases.synthetic import MARKER_NAME
 from mol_pipeline.errors import ConfigError
+from mol_pipeline.geometry import compose
 
 JPEG_QUALITY = 92
 MOST_SUBJECTS = 99
-
-PLAN: tuple[tuple[str, str, tuple[warps.Displacements, ...]], ...] = (
-    ("Anger", "4+7", (warps.ANGER,)),
-    ("Happiness", "6+12", (warps.HAPPINESS,)),
-    ("Surprise", "1+2+5", (warps.SURPRISE,)),
-    ("Contempt", "", (warps.CONTEMPT_LEFT, warps.CONTEMPT_RIGHT)),
-    ("Other", "17+24", (warps.OTHER,)),
-    ("Anger", "4", (warps.ANGER,)),
-    ("Happiness", "12 ", (warps.HAPPINESS,)),
-    ("Surprise", "1+2", (warps.SURPRISE,)),
-)
-"""Clips of every subject: emotion, action units, and the movements it may be.
-
-One action-unit cell has a blank at its end, as the real table has."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +39,8 @@ class DemoSummary:
     subjects: int
     clips: int
     frames: int
-    table: Path
+    table: Path | None
+    """Annotation, where the database has one in one file."""
 
     def __str__(self) -> str:
         """One line for people."""
@@ -54,10 +50,11 @@ class DemoSummary:
 @dataclass(frozen=True)
 class _ClipJob:
     out: Path
+    layout: str
     seed: int
-    subject: int
-    position: int
-    """Of the clip in `PLAN`."""
+    person: int
+    place: int
+    """Of the clip in the layout's plan."""
 
 
 def write_demo(
@@ -72,7 +69,7 @@ def write_demo(
 
     Args:
         out: Directory that does not exist yet, or is empty.
-        layout: Whose layout to imitate.
+        layout: Whose layout to imitate; a key of `LAYOUTS`.
         subjects: How many people; at least eight are needed for a telling result.
         seed: Of everything drawn by chance.
         progress: Called with (clips done, clips in all).
@@ -80,72 +77,140 @@ def write_demo(
     Raises:
         ConfigError: If the layout is unknown, the number is out of range, or `out` is in use.
     """
-    if layout != "samm":
-        raise ConfigError(f"layout {layout!r}: unknown; there is 'samm'")
+    if layout not in LAYOUTS:
+        raise ConfigError(f"layout {layout!r}: unknown; there are {', '.join(LAYOUTS)}")
     if not 1 <= subjects <= MOST_SUBJECTS:
         raise ConfigError(f"subjects={subjects}: must be between 1 and {MOST_SUBJECTS}")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"{out}: already in use; name a new or empty directory")
     out.mkdir(parents=True, exist_ok=True)
     _write_marks(out, layout, subjects, seed)
+    chosen = LAYOUTS[layout]
     jobs = [
-        _ClipJob(out, seed, subject, position)
-        for subject in range(subjects)
-        for position in range(len(PLAN))
+        _ClipJob(out, layout, seed, person, place)
+        for person in range(subjects)
+        for place in range(len(chosen.plan))
     ]
-    rows: list[TableRow] = []
+    clips: list[FilmedClip] = []
     frames = 0
     # spawn: OpenCV's and Dlib's threads do not survive a fork.
     with ProcessPoolExecutor(cpu_count(), mp_context=get_context("spawn")) as pool:
-        for done, row in enumerate(pool.map(_write_clip, jobs, chunksize=len(PLAN)), start=1):
-            rows.append(row)
-            frames += row.offset - row.onset + 1
+        written = pool.map(_write_clip, jobs, chunksize=len(chosen.plan))
+        for done, (clip, count) in enumerate(written, start=1):
+            clips.append(clip)
+            frames += count
             if progress is not None:
                 progress(done, len(jobs))
-    table = out / "SAMM_Micro_FACS_Codes_v2.xlsx"
-    write_samm_table(table, rows)
-    return DemoSummary(subjects=subjects, clips=len(rows), frames=frames, table=table)
+    table = chosen.write_tables(out, clips)
+    return DemoSummary(subjects=subjects, clips=len(clips), frames=frames, table=table)
 
 
-def subject_name(number: int) -> str:
-    """SAMM's way to write a subject: three digits, starting at 006."""
-    return f"{number + 6:03d}"
-
-
-def _write_clip(job: _ClipJob) -> TableRow:
+def _write_clip(job: _ClipJob) -> tuple[FilmedClip, int]:
+    """Draw and store one clip; returns what its table says and the number of frames."""
     cv2.setNumThreads(1)
-    rng = np.random.default_rng([job.seed, job.subject, job.position, 1])
-    emotion, action_units, movements = PLAN[job.position]
-    subject = make_subject(job.seed, job.subject)
-    side = int(rng.integers(len(movements)))
+    layout = LAYOUTS[job.layout]
+    rng = np.random.default_rng([job.seed, job.person, job.place, 1])
+    scene = layout.plan[job.place]
+    subject = make_subject(job.seed, job.person)
+    side = int(rng.integers(len(scene.movements)))
     count = int(rng.integers(16, 20))
-    # Three, four and five digits, and one that goes from four to five on its way.
-    choices = np.array([rng.integers(20, 900), rng.integers(1000, 9000), 9990, 12000])
-    onset = int(rng.choice(choices))
-    apex_index = int(rng.integers(count // 2 - 2, count // 2 + 3))
     # One clip in eight is subtler than the rest.
     peak = rng.uniform(0.5, 1.2) if rng.random() < 1 / 8 else rng.uniform(1.4, 3.0)
-    truth = make_truth(
-        subject, movements[side], onset + np.arange(count), apex_index, float(peak), rng
-    )
-    name = subject_name(job.subject)
-    clip = f"{name}_{job.position % 7 + 1}_{job.position + 1}"
-    folder = job.out / "SAMM" / name / clip
-    folder.mkdir(parents=True)
-    for index, number in enumerate(truth.numbers):
-        image = render_frame(subject, truth, index, rng)
-        _, content = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-        (folder / f"{name}_{number:05d}.jpg").write_bytes(content.tobytes())
-    write_truth(job.out / "truth" / name / f"{clip}.npz", truth)
-    return TableRow(
+    apex_index = layout.margin + int(rng.integers(count // 2 - 2, count // 2 + 3))
+    first = _first_number(layout, job)
+    numbers = first + np.arange(count + 2 * layout.margin)
+    truth = make_truth(subject, scene.movements[side], numbers, apex_index, float(peak), rng)
+    name = layout.subject(job.person)
+    clip = FilmedClip(
+        person=job.person,
+        place=job.place,
         subject=name,
-        clip=clip,
-        onset=onset,
-        apex=onset + apex_index,
-        offset=onset + count - 1,
-        action_units=action_units or ("L14", "R14")[side],
-        emotion=emotion,
+        clip=layout.clip(job.person, job.place, scene),
+        emotion=scene.emotion,
+        action_units=scene.action_units or ("L14", "R14")[side],
+        kind=scene.kind,
+        onset=first + layout.margin,
+        apex=first + apex_index,
+        offset=int(numbers[-1]) - layout.margin,
+        first=first,
+        last=int(numbers[-1]),
     )
+    view = _view(layout)
+    images = (
+        _seen(render_frame(subject, truth, index, rng), layout, view)
+        for index in range(len(numbers))
+    )
+    if layout.video:
+        _write_video(job.out / layout.folder(clip), images, layout)
+        written = len(numbers)
+    else:
+        written = _write_frames(job.out, layout, clip, numbers.tolist(), images)
+    heads = np.stack([compose(view, head) for head in truth.heads])
+    place = job.out / "truth" / name / f"{clip.clip}.npz"
+    write_truth(place, dataclasses.replace(truth, heads=heads))
+    return clip, written
+
+
+def _first_number(layout: Layout, job: _ClipJob) -> int:
+    starts = layout.first_numbers
+    if layout.stride:
+        return starts[job.person % len(starts)] + job.place * layout.stride
+    return starts[(job.person + job.place) % len(starts)]
+
+
+def _view(layout: Layout) -> NDArray[np.float64]:
+    """From the canvas to a frame of the layout: its middle, at the layout's scale, `[2, 3]`."""
+    height, width = layout.size
+    x = FRAME_SHAPE[1] / 2 - width / layout.scale / 2
+    y = FRAME_SHAPE[0] / 2 - height / layout.scale / 2
+    shift = [layout.scale * (0.5 - corner) - 0.5 for corner in (x, y)]  # centres of pixels
+    return np.array([[layout.scale, 0.0, shift[0]], [0.0, layout.scale, shift[1]]])
+
+
+def _seen(image: NDArray[np.uint8], layout: Layout, view: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """A canvas as the layout's camera shows it."""
+    height, width = layout.size
+    if (height, width) != image.shape:
+        if layout.scale < 1:  # no alias
+            image = cv2.GaussianBlur(image, (0, 0), 0.4 / layout.scale)
+        image = cv2.warpAffine(image, view, (width, height), flags=cv2.INTER_CUBIC)
+    return cv2.cvtColor(image, cv2.COLOR_GRAY2BGR) if layout.colour else image
+
+
+def _write_frames(
+    out: Path,
+    layout: Layout,
+    clip: FilmedClip,
+    numbers: Sequence[int],
+    images: Iterable[NDArray[np.uint8]],
+) -> int:
+    folder = out / layout.folder(clip)
+    folder.mkdir(parents=True, exist_ok=True)
+    lost = clip.apex + 2 if layout.gap and clip.place == len(layout.plan) - 1 else None
+    written = 0
+    for number, image in zip(numbers, images, strict=True):
+        if number == lost:
+            continue
+        path = folder / layout.file(clip, number)
+        options = [] if path.suffix == ".bmp" else [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+        _, content = cv2.imencode(path.suffix, image, options)
+        path.write_bytes(content.tobytes())
+        written += 1
+    if lost is not None:
+        (folder / "Thumbs.db").touch()  # as file managers leave it
+    return written
+
+
+def _write_video(path: Path, images: Iterable[NDArray[np.uint8]], layout: Layout) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    height, width = layout.size
+    code = cv2.VideoWriter.fourcc(*"MJPG")
+    writer = cv2.VideoWriter(str(path), code, 25.0, (width, height))
+    if not writer.isOpened():
+        raise ConfigError(f"{path}: OpenCV cannot write AVI here; choose another --layout")
+    for image in images:
+        writer.write(image)
+    writer.release()
 
 
 def _write_marks(out: Path, layout: str, subjects: int, seed: int) -> None:
@@ -159,8 +224,9 @@ def _write_marks(out: Path, layout: str, subjects: int, seed: int) -> None:
     (out / MARKER_NAME).write_text(json.dumps(marks, indent=1) + "\n", encoding="utf-8")
     (out / "README.txt").write_text(
         "SYNTHETIC DATA, made by 'molprep demo'.\n\n"
-        "Photographs in the public domain, moved by a program in the layout of SAMM. Every row\n"
-        "of the spreadsheet is invented. Nothing here comes from the real database, and no\n"
-        "number made from it says anything about a real database. truth/ holds the true motion.\n",
+        "Photographs in the public domain, moved by a program in the layout of "
+        f"{DATABASES[layout]}.\n"
+        "Every row of its table is invented. Nothing here comes from the real database, and\n"
+        "no number made from it says anything about a real one. truth/ holds the true motion.\n",
         encoding="utf-8",
     )

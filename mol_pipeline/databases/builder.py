@@ -1,0 +1,399 @@
+"""From annotated rows and folders to an index: what all adapters do alike.
+
+An adapter says what a row means and which folder belongs to it. Here, known errors are
+put right, impossible rows are rejected with a reason, frames are chosen by the number in
+their name, gaps are noted, and what is left over is named. Nothing vanishes.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from mol_pipeline.contract.manifest import KeyFrames, KeyFrameSource, RejectedVideo
+from mol_pipeline.databases.corrections import Corrector
+from mol_pipeline.databases.files import (
+    FrameFolder,
+    FrameFolders,
+    folder_inside,
+    list_frames,
+    require_root,
+)
+from mol_pipeline.databases.index import DatabaseIndex, SourceVideo
+from mol_pipeline.databases.names import DATABASES
+from mol_pipeline.databases.published_counts import compare_with_published
+from mol_pipeline.databases.synthetic import is_synthetic
+from mol_pipeline.databases.tables import MISSING_WORDS, whole_number
+from mol_pipeline.errors import SourceError
+
+Frames = Sequence[tuple[int, str]]
+
+LONGEST_CLIP = 1_000_000
+"""Frames; a longer interval is a slip of the pen (at 200 fps it would last 83 minutes)."""
+
+
+@dataclass(frozen=True)
+class AnnotatedClip:
+    """What a row says, as text, with our names for things."""
+
+    subject: str
+    clip: str
+    raw_label: str
+    where: str
+    """Where it is written, for messages."""
+    onset: str = ""
+    apex: str = ""
+    offset: str = ""
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    person: str = ""
+    """Who it shows; `database/subject` if empty."""
+    zero: Literal["number", "open"] = "number"
+    """What an onset or offset of 0 means: a frame, or beyond the recording."""
+    offset_source: KeyFrameSource = "annotated"
+    """Of an offset that the adapter filled in."""
+    whole_clip: bool = False
+    """No interval is annotated: every frame of the folder belongs to the clip."""
+
+
+def raw_before_cropped(parts: tuple[str, ...]) -> int | None:
+    """Rank of a folder: the owners' cropped copies come second."""
+    return 1 if any("crop" in part for part in parts) else 0
+
+
+class IndexBuilder:
+    """Collects the clips of one database.
+
+    Args:
+        database: Its name on the command line.
+        root: Of the release.
+        frames: Folder under the root to take frames from.
+        apply_corrections: Put known errors right.
+        rank: See `FrameFolders`.
+    """
+
+    def __init__(
+        self,
+        database: str,
+        root: Path,
+        *,
+        frames: str | None = None,
+        apply_corrections: bool = True,
+        rank: Callable[[tuple[str, ...]], int | None] = raw_before_cropped,
+    ) -> None:
+        self.database = database
+        self.title = DATABASES[database]
+        self.root = require_root(root, self.title)
+        start = folder_inside(root, frames, "--frames") if frames else root
+        self.folders = FrameFolders(root, start, rank)
+        self.corrector = Corrector(database, enabled=apply_corrections)
+        self.notes: list[str] = []
+        self._rejected: list[RejectedVideo] = []
+        self._found: list[tuple[AnnotatedClip, KeyFrames, list[tuple[int, FrameFolder]]]] = []
+        self._keys: dict[tuple[str, str], AnnotatedClip] = {}
+        self._videos: list[SourceVideo] = []
+
+    def note(self, text: str) -> None:
+        """Say what is odd about this copy, once."""
+        if text not in self.notes:
+            self.notes.append(text)
+
+    def reject(self, clip: AnnotatedClip, code: str, message: str) -> None:
+        """Leave a clip out, with a reason."""
+        self._rejected.append(
+            RejectedVideo(
+                database=self.database,
+                subject=clip.subject,
+                clip=clip.clip,
+                code=code,
+                message=f"{message} ({clip.where})" if clip.where else message,
+            )
+        )
+
+    def add(self, clip: AnnotatedClip, folders: list[tuple[int, FrameFolder]]) -> None:
+        """Take a clip whose frames are in one of these folders."""
+        key_frames = self.check(clip)
+        if key_frames is None:
+            return
+        if not folders:
+            self.reject(clip, "no-folder", f"no folder with frames for {clip.clip} below the root")
+            return
+        self._found.append((clip, key_frames, folders))
+
+    def add_video(self, clip: AnnotatedClip, video: SourceVideo) -> None:
+        """Take a clip that the adapter put together itself, if it is new."""
+        if self._is_new(clip):
+            self.add_checked(video)
+
+    def add_checked(self, video: SourceVideo) -> None:
+        """Take a clip that the adapter put together itself after `check`."""
+        self._videos.append(video)
+
+    def check(self, clip: AnnotatedClip) -> KeyFrames | None:
+        """Key frames of a clip that is new and possible; else it is rejected."""
+        try:
+            key_frames = self._key_frames(clip)
+        except ValueError as error:
+            self.reject(clip, "impossible-row", str(error))
+            return None
+        return key_frames if self._is_new(clip) else None
+
+    def _is_new(self, clip: AnnotatedClip) -> bool:
+        key = clip.subject.lower(), clip.clip.lower()
+        if key in self._keys:
+            first = self._keys[key].where
+            self.reject(clip, "duplicate-row", f"{clip.clip} is annotated twice, first in {first}")
+            return False
+        self._keys[key] = clip
+        return True
+
+    def _key_frames(self, clip: AnnotatedClip) -> KeyFrames:
+        """Key frames of a row, put right where a known error is present.
+
+        Raises:
+            ValueError: If a cell is no number or the order is impossible.
+        """
+        if clip.whole_clip:
+            return KeyFrames()
+        onset, onset_source = self._cell(clip, "onset", clip.onset)
+        apex, apex_source = self._cell(clip, "apex", clip.apex, at_least=onset)
+        least = max(onset or 0, apex if apex is not None and apex_source != "absent" else 0)
+        offset, offset_source = self._cell(clip, "offset", clip.offset, at_least=least)
+        if offset_source == "annotated":
+            offset_source = clip.offset_source
+        if clip.zero == "open":
+            onset, onset_source = (onset, onset_source) if onset else (None, "absent")
+            offset, offset_source = (offset, offset_source) if offset else (None, "absent")
+        elif onset is None or offset is None:
+            missing = "onset" if onset is None else "offset"
+            raise ValueError(f"{missing} is not annotated")
+        if onset is not None and offset is not None and onset > offset:
+            raise ValueError(f"onset {onset} does not come before offset {offset}")
+        if (offset or 0) - (onset or 0) > LONGEST_CLIP:
+            raise ValueError(
+                f"onset {onset} .. offset {offset} is longer than {LONGEST_CLIP} frames"
+            )
+        if apex == 0 and onset != 0:
+            apex, apex_source = None, "absent"  # 0 is how some tables leave it open
+        low, high = onset or 0, offset if offset is not None else apex
+        if apex is not None and high is not None and not low <= apex <= high:
+            known = self.corrector.number(clip.subject, clip.clip, "apex", str(apex), outside=True)
+            if known is None:
+                raise ValueError(f"apex {apex} lies outside onset {onset} .. offset {offset}")
+            apex = int(known.right) if known.right else None
+            apex_source = "corrected" if known.right else "absent"
+        return KeyFrames(
+            onset=onset,
+            apex=apex,
+            offset=offset,
+            onset_source=onset_source,
+            apex_source=apex_source,
+            offset_source=offset_source,
+        )
+
+    def _cell(
+        self, clip: AnnotatedClip, name: str, text: str, at_least: int | None = None
+    ) -> tuple[int | None, KeyFrameSource]:
+        try:
+            value = whole_number(text)
+        except ValueError as error:
+            raise ValueError(f"{name} {error}") from None
+        if value is not None and value < 0 and name != "apex":
+            raise ValueError(f"{name} {value} is negative")
+        written = text.strip() if value is None else str(value)
+        known = self.corrector.number(clip.subject, clip.clip, name, written, at_least=at_least)
+        if known is None:
+            return value, "absent" if value is None else "annotated"
+        if not known.right:
+            return None, "absent"
+        was_empty = known.wrong.lower() in MISSING_WORDS
+        return int(known.right), "estimated" if was_empty else "corrected"
+
+    def reject_folders(self, is_clip: Callable[[FrameFolder], tuple[str, str] | None]) -> None:
+        """Name folders of clips that no row annotates.
+
+        Args:
+            is_clip: From a folder to (subject, clip), or None if it is no clip's folder.
+        """
+        used = {folder.path for _, _, folders in self._found for _, folder in folders}
+        for folder in self.folders:
+            names = is_clip(folder)
+            if names is None or folder.path in used:
+                continue
+            if (names[0].lower(), names[1].lower()) in self._keys:
+                continue
+            clip = AnnotatedClip(subject=names[0], clip=names[1], raw_label="", where="")
+            if not any(
+                one.subject == clip.subject and one.clip == clip.clip for one in self._rejected
+            ):
+                self.reject(clip, "not-annotated", f"{folder.relative}: no row annotates it")
+
+    def finish(
+        self,
+        annotation: Path | None,
+        *,
+        edition: str = "",
+        renumbered: bool = False,
+        trust_folder: bool = False,
+    ) -> DatabaseIndex:
+        """Choose one set of frames, cut the clips, compare the counts.
+
+        Args:
+            annotation: The owners' table.
+            edition: Which edition of the annotation it is, where their counts differ.
+            renumbered: Take a folder with exactly the annotated number of frames in order,
+                if its numbers are others.
+            trust_folder: Where the annotated interval goes beyond a trimmed folder, end at
+                the folder's last frame.
+
+        Raises:
+            SourceError: If no clip has frames.
+        """
+        ranks = Counter(rank for *_, found in self._found for rank in {one for one, _ in found})
+        # The fullest set of frames; of equally full ones the one that the adapter prefers.
+        rank = min(ranks, key=lambda one: (-ranks[one], one), default=0)
+        others = set()
+        for clip, key_frames, folders in self._found:
+            fitting = [folder for one, folder in folders if one == rank]
+            others |= {folder.parts[0] for one, folder in folders if one != rank and folder.parts}
+            if not fitting:
+                words = f"{folders[0][1].relative} is of another set of frames"
+                self.reject(clip, "no-folder", f"{words}; choose a set with --frames")
+                continue
+            self._cut(clip, key_frames, fitting, renumbered, trust_folder)
+        if others:
+            self.note(f"also there, not used: {', '.join(sorted(others))}; choose with --frames")
+        for doubled in sorted(self.folders.doubled):
+            self.note(f"doubled folder {doubled}")
+        if not self._videos:
+            self._refuse_empty()
+        videos = tuple(sorted(self._videos, key=lambda video: (video.subject, video.clip)))
+        synthetic = is_synthetic(self.root)
+        return DatabaseIndex(
+            database=self.database,
+            root=self.root,
+            videos=videos,
+            annotation=annotation,
+            synthetic=synthetic,
+            rejected=tuple(
+                sorted(self._rejected, key=lambda one: (one.subject, one.clip, one.code))
+            ),
+            corrections=tuple(self.corrector.applied),
+            counts=() if synthetic else compare_with_published(self.database, videos, edition),
+            notes=tuple(self.notes),
+        )
+
+    def _refuse_empty(self) -> None:
+        if self.folders.archives:
+            name = self.folders.archives[0].relative_to(self.root)
+            raise SourceError(
+                f"{self.root}: no {self.title} clip has frames there; unpack {name} first"
+            )
+        reason = (
+            f"; first: {self._rejected[0].clip}: {self._rejected[0].message}"
+            if self._rejected
+            else ""
+        )
+        raise SourceError(
+            f"{self.root}: no {self.title} clip has frames there "
+            f"({len(self._rejected)} rejected{reason}); is --root the right folder?"
+        )
+
+    def _cut(
+        self,
+        clip: AnnotatedClip,
+        key_frames: KeyFrames,
+        folders: list[FrameFolder],
+        renumbered: bool,
+        trust_folder: bool,
+    ) -> None:
+        """Choose the frames of a clip by their numbers."""
+        best: tuple[list[tuple[int, str]], FrameFolder, Frames] | None = None
+        for candidate in folders:
+            all_frames = list_frames(candidate.path)
+            inside = _between(all_frames, key_frames)
+            if best is None or len(inside) > len(best[0]):
+                best = inside, candidate, all_frames
+        if best is None:
+            raise ValueError("a clip needs at least one folder")
+        chosen, folder, present = best
+        if len(folders) > 1:
+            self.note(
+                f"{len(folders)} folders for {clip.subject}/{clip.clip}: {folder.relative} used"
+            )
+        first, last = present[0][0], present[-1][0]
+        onset, offset = key_frames.onset, key_frames.offset
+        annotated = None if onset is None or offset is None else offset - onset + 1
+        if not chosen and renumbered and onset is not None and len(present) == annotated:
+            chosen = list(present)
+            key_frames = _shifted(key_frames, first - onset)
+            self.note("frames are numbered from the start of the clip; taken in order")
+        if chosen and trust_folder and offset is not None and offset > last:
+            self.note(f"{clip.clip}: offset {offset} lies beyond the last frame {last}; cut there")
+            apex = key_frames.apex
+            beyond = apex is not None and apex > last
+            key_frames = key_frames.model_copy(
+                update={"offset": last, "offset_source": "corrected"}
+                | ({"apex": None, "apex_source": "absent"} if beyond else {})
+            )
+        if not chosen:
+            interval = f"{onset}..{offset}"
+            words = f"{folder.relative} has frames {first}..{last}, annotated are {interval}"
+            self.reject(clip, "no-frames", words)
+            return
+        low = key_frames.onset if key_frames.onset is not None else chosen[0][0]
+        high = key_frames.offset if key_frames.offset is not None else chosen[-1][0]
+        if low > first or high < last:
+            self.note("folders hold more frames than the annotated intervals; clips are cut")
+        self._videos.append(
+            SourceVideo(
+                database=self.database,
+                subject=clip.subject,
+                person=clip.person or f"{self.database}/{clip.subject}",
+                clip=clip.clip,
+                raw_label=clip.raw_label,
+                key_frames=key_frames,
+                folder=folder.relative,
+                frames=tuple(chosen),
+                missing=missing_numbers(chosen, low, high),
+                annotations={name: text for name, text in clip.annotations.items() if text},
+            )
+        )
+
+
+def missing_numbers(frames: Iterable[tuple[int, str]], first: int, last: int) -> tuple[int, ...]:
+    """Numbers from `first` to `last`, inclusive, for which there is no file."""
+    present = {number for number, _ in frames}
+    return tuple(number for number in range(first, last + 1) if number not in present)
+
+
+def _between(frames: Frames, key_frames: KeyFrames) -> list[tuple[int, str]]:
+    low, high = key_frames.onset, key_frames.offset
+    return [
+        (number, name)
+        for number, name in frames
+        if (low is None or number >= low) and (high is None or number <= high)
+    ]
+
+
+def _shifted(key_frames: KeyFrames, by: int) -> KeyFrames:
+    values = {
+        name: None if value is None else value + by
+        for name, value in (
+            ("onset", key_frames.onset),
+            ("apex", key_frames.apex),
+            ("offset", key_frames.offset),
+        )
+    }
+    return key_frames.model_copy(update=values)
+
+
+def with_unique_name(
+    clip: AnnotatedClip, taken: set[tuple[str, str]], suffix: str
+) -> AnnotatedClip:
+    """The clip, renamed if its name is taken, where one name stands for several events."""
+    key = clip.subject.lower(), clip.clip.lower()
+    if key in taken:
+        clip = replace(clip, clip=f"{clip.clip}{suffix}")
+    taken.add((clip.subject.lower(), clip.clip.lower()))
+    return clip

@@ -1,0 +1,121 @@
+"""CASME II (Yan et al. 2014) as its owners ship it, in either coding.
+
+    CASME2_RAW_selected/sub01/EP02_01f/img46.jpg    onset..offset only
+    CASME2-RAW/sub01/EP02_01f/img1.jpg              with neutral frames around
+    Cropped/sub01/EP02_01f/reg_img46.jpg            registered faces
+    CASME2-coding-20140508.xlsx                     or -20190701: other labels for three clips
+
+Convention: annotated frames are the numbers in the file names, which are not padded.
+Clip names repeat across subjects.
+"""
+
+import re
+from functools import partial
+from pathlib import Path
+
+from mol_pipeline.databases.builder import AnnotatedClip, IndexBuilder
+from mol_pipeline.databases.files import FrameFolder, find_annotation
+from mol_pipeline.databases.index import DatabaseIndex
+from mol_pipeline.databases.tables import Columns, has_columns, read_table
+
+ANNOTATION_PATTERNS = (
+    "CASME2*coding*.xls*",
+    "CASME2*label*.xls*",
+    "CASME*II*coding*.xls*",
+    "CASME2*coding*.csv",
+)
+SUBJECT_FOLDER = re.compile(r"^s(?:ub)?0*(\d+)$")
+COLUMNS: Columns = {
+    "subject": ("Subject", "Sub"),
+    "filename": ("Filename",),
+    "onset": ("OnsetFrame", "Onset"),
+    "apex": ("ApexFrame", "ApexFrame1", "Apex"),
+    "offset": ("OffsetFrame", "Offset"),
+    "emotion": ("Estimated Emotion", "Emotion"),
+}
+OPTIONAL: Columns = {
+    "action_units": ("Action Units", "AUs", "AU"),
+    "objective_class": ("Objective Classes", "Objective Class"),
+}
+TRIMMED, FULL, CROPPED = 0, 1, 2
+RELABELLED = "24"
+"""Subject whose labels differ between the codings: sadness in 2014, surprise in 2019."""
+
+
+class Casme2:
+    """Adapter of CASME II."""
+
+    name = "casme2"
+
+    def index(
+        self,
+        root: Path,
+        *,
+        annotation: Path | None = None,
+        frames: str | None = None,
+        apply_corrections: bool = True,
+    ) -> DatabaseIndex:
+        """List the clips of CASME II; see `Adapter.index`."""
+        builder = IndexBuilder(
+            self.name, root, frames=frames, apply_corrections=apply_corrections, rank=_rank
+        )
+        table = find_annotation(
+            root,
+            ANNOTATION_PATTERNS,
+            builder.title,
+            annotation,
+            lambda path: has_columns(path, COLUMNS),
+        )
+        edition = ""
+        for row in read_table(table, COLUMNS, optional=OPTIONAL):
+            clip = row.text("filename")
+            if not clip:
+                continue
+            subject = subject_number(row.text("subject"))
+            if subject == RELABELLED and row.text("emotion").lower() == "sadness":
+                edition = "2014"
+            elif not edition and row.text("objective_class"):
+                edition = "2019"
+            annotated = AnnotatedClip(
+                subject=subject,
+                clip=clip,
+                raw_label=row.text("emotion"),
+                where=row.where,
+                onset=row.text("onset"),
+                apex=row.text("apex"),
+                offset=row.text("offset"),
+                annotations={name: row.text(name) for name in OPTIONAL},
+            )
+            builder.add(
+                annotated,
+                builder.folders.named(clip, partial(is_of_subject, subject)),
+            )
+        edition = edition or "2014"
+        builder.note(f"labels are those of the {edition} coding")
+        builder.reject_folders(_clip_of_folder)
+        return builder.finish(table, edition=edition)
+
+
+def subject_number(text: str) -> str:
+    """CASME's way to write a subject: two digits (`01`, from `1`, `1.0` or `sub01`)."""
+    text = text
+    match = SUBJECT_FOLDER.match(text.lower())
+    digits = match.group(1) if match else text
+    return digits.zfill(2) if digits.isdigit() else text
+
+
+def _rank(parts: tuple[str, ...]) -> int:
+    if any("crop" in part for part in parts):
+        return CROPPED
+    return TRIMMED if any("selected" in part for part in parts) else FULL
+
+
+def is_of_subject(subject: str, folder: FrameFolder) -> bool:
+    """Whether a clip's folder lies in the folder of a subject."""
+    return subject_number(folder.parent) == subject
+
+
+def _clip_of_folder(folder: FrameFolder) -> tuple[str, str] | None:
+    if not SUBJECT_FOLDER.match(folder.parent.lower()):
+        return None
+    return subject_number(folder.parent), folder.leaf

@@ -1,0 +1,120 @@
+"""CAS(ME)^3 part A (Li et al. 2022) as its owners ship it.
+
+    Part_A_ME_clip/frame/spNO.1_b_166/166.jpg       subject_video_onset / number
+    part_A/spNO.1/b/color/166.jpg                   the whole videos
+    annotation/partA/cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx
+
+Convention: annotated frames are the numbers in the file names. Subject and video do not
+name a clip: the onset does, as it is written. Frames are missing by design.
+"""
+
+import re
+from pathlib import Path
+
+from mol_pipeline.databases.builder import AnnotatedClip, IndexBuilder, with_unique_name
+from mol_pipeline.databases.files import FrameFolder, find_annotation
+from mol_pipeline.databases.index import DatabaseIndex
+from mol_pipeline.databases.tables import Columns, has_columns, read_table
+
+ANNOTATION_PATTERNS = ("*cas(me)3*part_A*ME*label*.xls*", "*cas*me*3*part*A*.xls*", "*casme3*.xls*")
+COLUMNS: Columns = {
+    "subject": ("Subject",),
+    "filename": ("Filename",),
+    "onset": ("Onset",),
+    "apex": ("Apex",),
+    "offset": ("Offset",),
+    "emotion": ("emotion",),
+}
+OPTIONAL: Columns = {
+    "action_units": ("AU", "AUs"),
+    "objective_class": ("Objective class", "Objective classes"),
+}
+SUBJECT = re.compile(r"^spno\.?\s*0*(\d+)$", re.IGNORECASE)
+
+
+class Casme3:
+    """Adapter of the micro-expressions of CAS(ME)^3, part A."""
+
+    name = "casme3"
+
+    def index(
+        self,
+        root: Path,
+        *,
+        annotation: Path | None = None,
+        frames: str | None = None,
+        apply_corrections: bool = True,
+    ) -> DatabaseIndex:
+        """List the clips of CAS(ME)^3 part A; see `Adapter.index`."""
+        builder = IndexBuilder(
+            self.name, root, frames=frames, apply_corrections=apply_corrections, rank=_rank
+        )
+        table = find_annotation(
+            root,
+            ANNOTATION_PATTERNS,
+            builder.title,
+            annotation,
+            lambda path: has_columns(path, COLUMNS),
+        )
+        taken: set[tuple[str, str]] = set()
+        rows = set()
+        for row in read_table(table, COLUMNS, optional=OPTIONAL):
+            video = row.text("filename")
+            if not video:
+                continue
+            subject = subject_name(row.text("subject"))
+            onset = row.text("onset")
+            annotated = AnnotatedClip(
+                subject=subject,
+                clip=f"{video.lower()}_{onset}",
+                raw_label=row.text("emotion"),
+                where=row.where,
+                onset=onset,
+                apex=row.text("apex"),
+                offset=row.text("offset"),
+                annotations={name: row.text(name) for name in OPTIONAL},
+            )
+            content = tuple(sorted(row.cells.items()))
+            if content not in rows:  # two events may begin together; two equal rows are one
+                annotated = with_unique_name(annotated, taken, f"_{annotated.offset}")
+            rows.add(content)
+            builder.add(annotated, _folders(builder, subject, video, onset))
+        return builder.finish(table)
+
+
+def subject_name(text: str) -> str:
+    """The owners' way to write a subject: `spNO.1`."""
+    match = SUBJECT.match(text.strip())
+    return f"spNO.{int(match.group(1))}" if match else text.strip()
+
+
+def _folders(
+    builder: IndexBuilder, subject: str, video: str, onset: str
+) -> list[tuple[int, FrameFolder]]:
+    """Folders of a clip, then of the whole video."""
+    number = subject.split(".")[-1]
+    own = [
+        one
+        for spelled in (f"spNO.{number}_{video}_{onset}", f"{subject}_{video}_{onset}")
+        for one in builder.folders.named(spelled)
+    ]
+    whole = builder.folders.named(
+        "color", lambda folder: _is_video(folder.parts[:-1], subject, video)
+    ) + builder.folders.named(video, lambda folder: _is_video(folder.parts, subject, video))
+    unique = {folder.path: (rank, folder) for rank, folder in [*own, *whole]}
+    return sorted(unique.values(), key=lambda one: (one[0], one[1].parts))
+
+
+def _is_video(parts: tuple[str, ...], subject: str, video: str) -> bool:
+    return (
+        len(parts) >= 2
+        and parts[-1].lower() == video.lower()
+        and subject_name(parts[-2]) == subject
+    )
+
+
+def _rank(parts: tuple[str, ...]) -> int | None:
+    """Clips before whole videos; depth maps and macro-expressions not at all."""
+    if "depth" in parts or any("mae_clip" in part for part in parts):
+        return None
+    return 0 if any("me_clip" in part for part in parts) else 1

@@ -1,0 +1,79 @@
+"""An index as a table for people."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from mol_pipeline.contract.index_document import IndexDocument
+from mol_pipeline.databases.names import DATABASES
+
+MOST_LINES = 20
+"""Longer lists are cut, and say so; `--json` has everything."""
+
+
+def index_text(document: IndexDocument) -> str:
+    """What was found, what is odd, and how it compares with what is published."""
+    marks = " (SYNTHETIC)" if document.synthetic else ""
+    mapping = f" that take part under mapping {document.mapping}" if document.mapping else ""
+    lines = [
+        f"{DATABASES[document.database]}{marks}: {document.videos} clips{mapping}, "
+        f"{document.subjects} subjects"
+    ]
+    if document.mapping and document.videos != document.found:
+        lines.append(f"  {document.found} clips in all")
+    if document.annotation:
+        lines.append(f"  annotation: {document.annotation}")
+    lines += [f"  note: {note}" for note in _cut(document.notes)]
+    if len(document.by_expression) > 1:
+        kinds = ", ".join(f"{n} {kind}" for kind, n in document.by_expression.items())
+        lines.append(f"  expressions: {kinds}")
+    lines += ["", f"  {'class':20} {document.counted:>8}"]
+    lines += [f"  {name or '(none)':20} {n:8}" for name, n in document.by_class.items()]
+    lines += ["", f"  {'subject':20} {'videos':>8}"]
+    lines += [f"  {name:20} {n:8}" for name, n in document.by_subject.items()]
+    if document.counts:
+        wrong = document.mismatches
+        lines += [
+            "",
+            f"  {len(document.counts) - len(wrong)} of {len(document.counts)} counts"
+            " are as published",
+        ]
+    if document.corrections:
+        lines += ["", "  corrections of known errors:"]
+        lines += [
+            f"    {one.subject}/{one.clip}: {one.field} {one.wrong} -> {one.right or 'ignored'} "
+            f"({one.source})"
+            for one in document.corrections
+        ]
+    if document.missing_frames:
+        lines += ["", f"  clips with missing frames: {len(document.missing_frames)}"]
+        lines += _cut(
+            f"    {clip}: {len(numbers)} ({_ranges(numbers)})"
+            for clip, numbers in document.missing_frames.items()
+        )
+    if document.rejected:
+        codes = Counter(one.code for one in document.rejected)
+        listed = ", ".join(f"{code} {n}" for code, n in sorted(codes.items()))
+        lines += ["", f"  rejected: {len(document.rejected)} ({listed})"]
+        lines += _cut(
+            f"    {one.subject}/{one.clip}: {one.code}: {one.message}" for one in document.rejected
+        )
+    return "\n".join(lines)
+
+
+def _cut(lines: Iterable[str]) -> list[str]:
+    listed = list(lines)
+    if len(listed) <= MOST_LINES:
+        return listed
+    return [*listed[:MOST_LINES], f"    and {len(listed) - MOST_LINES} more (--json has all)"]
+
+
+def _ranges(numbers: tuple[int, ...]) -> str:
+    """`10, 15-16`, cut after four."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    words = [str(a) if a == b else f"{a}-{b}" for a, b in runs]
+    return ", ".join(words[:4]) + (", ..." if len(words) > 4 else "")

@@ -1,0 +1,111 @@
+"""MMEW (Ben et al. 2022), its micro-expressions, as its owners ship it.
+
+    MMEW_Final/Micro_Expression/happiness/S01-01-001/1.jpg      emotion / clip
+    MMEW_Final/Micro_Expression/S01/happiness/S01-01-001/1.jpg  subject / emotion / clip
+    MMEW_Micro_Exp.xlsx
+
+Convention: frames count from 1 in each clip, and the onset is 1. In some rows apex and offset
+lie beyond the clip's last frame: such a clip ends where its folder ends, and the report says so.
+"""
+
+import re
+from pathlib import Path
+
+from mol_pipeline.databases.builder import AnnotatedClip, IndexBuilder
+from mol_pipeline.databases.files import FrameFolder, find_annotation, list_frames
+from mol_pipeline.databases.index import DatabaseIndex
+from mol_pipeline.databases.tables import Columns, Row, has_columns, read_table, whole_number
+
+ANNOTATION_PATTERNS = ("MMEW*Micro*Exp*.xls*", "MMEW*Micro*Exp*.csv", "MMEW*.xls*")
+COLUMNS: Columns = {
+    "subject": ("Subject",),
+    "filename": ("Filename",),
+    "onset": ("OnsetFrame", "Onset"),
+    "apex": ("ApexFrame", "Apex"),
+    "offset": ("OffsetFrame", "Offset"),
+    "emotion": ("Estimated Emotion", "Emotion"),
+}
+OPTIONAL: Columns = {"action_units": ("Action Units", "AUs", "AU"), "remarks": ("remarks",)}
+CLIP_NAME = re.compile(r"^S(\d+)-(\d+)-(\d+)$", re.IGNORECASE)
+
+
+class Mmew:
+    """Adapter of MMEW's micro-expressions."""
+
+    name = "mmew"
+
+    def index(
+        self,
+        root: Path,
+        *,
+        annotation: Path | None = None,
+        frames: str | None = None,
+        apply_corrections: bool = True,
+    ) -> DatabaseIndex:
+        """List MMEW's clips; see `Adapter.index`."""
+        builder = IndexBuilder(
+            self.name, root, frames=frames, apply_corrections=apply_corrections, rank=_rank
+        )
+        table = find_annotation(
+            root,
+            ANNOTATION_PATTERNS,
+            builder.title,
+            annotation,
+            lambda path: has_columns(path, COLUMNS),
+        )
+        for row in read_table(table, COLUMNS, optional=OPTIONAL):
+            clip = row.text("filename")
+            if not clip:
+                continue
+            match = CLIP_NAME.match(clip)
+            number = match.group(1) if match else row.text("subject")
+            folders = builder.folders.named(clip)
+            apex, offset = row.text("apex"), row.text("offset")
+            if apply_corrections and folders:
+                apex, offset = _within_folder(builder, row, folders[0][1])
+            annotated = AnnotatedClip(
+                subject=f"S{number.zfill(2)}",
+                clip=clip,
+                raw_label=row.text("emotion"),
+                where=row.where,
+                onset=row.text("onset"),
+                apex=apex,
+                offset=offset,
+                annotations={name: row.text(name) for name in OPTIONAL},
+            )
+            builder.add(annotated, folders)
+        builder.reject_folders(_clip_of_folder)
+        return builder.finish(table, trust_folder=apply_corrections)
+
+
+def _within_folder(builder: IndexBuilder, row: Row, folder: FrameFolder) -> tuple[str, str]:
+    """Apex and offset of a row; where they contradict each other, what the folder allows.
+
+    The folder is the trimmed clip, so it knows the offset better than a wrong cell.
+    """
+    apex, offset = row.text("apex"), row.text("offset")
+    try:
+        onset, peak, end = (whole_number(row.text(name)) for name in ("onset", "apex", "offset"))
+    except ValueError:
+        return apex, offset
+    if onset != 1 or peak is None or (end is not None and 1 <= peak <= end):
+        return apex, offset
+    last = list_frames(folder.path)[-1][0]
+    if not 1 <= peak <= last:
+        builder.note(f"{folder.leaf}: apex {peak} lies outside the clip; ignored ({row.where})")
+        peak = None
+    if end is None or end < 1 or (peak is not None and peak > end):
+        builder.note(
+            f"{folder.leaf}: offset {end} contradicts the apex; {last} taken ({row.where})"
+        )
+        end = last
+    return "" if peak is None else str(peak), str(end)
+
+
+def _clip_of_folder(folder: FrameFolder) -> tuple[str, str] | None:
+    match = CLIP_NAME.match(folder.leaf)
+    return (f"S{match.group(1).zfill(2)}", folder.leaf) if match else None
+
+
+def _rank(parts: tuple[str, ...]) -> int | None:
+    return None if any("macro" in part for part in parts) else 0

@@ -1,0 +1,130 @@
+"""Folds by person: nobody trains and is tested, nobody is lost, no fold is empty."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mol_model.cli import PROTOCOLS
+from mol_model.config import ProtocolConfig
+from mol_model.protocols import PROTOCOL_TITLES, Sample, common_mapping, make_folds
+from mol_pipeline.errors import ConfigError, TrainingError
+
+CLASSES = ("a", "b", "c")
+
+
+def sample(person, label, database="samm"):
+    return Sample(person=person, label=label, database=database)
+
+
+@st.composite
+def several_databases(draw):
+    """Videos of three databases, two of which filmed the same people."""
+    samples = [sample("y/0", label, "casme2") for label in range(3)]
+    samples += [sample("x/0", 0, "smic-hs"), sample("x/1", 1, "smic-hs")]
+    for _ in range(draw(st.integers(0, 30))):
+        database = draw(st.sampled_from(["smic-hs", "smic-vis", "casme2"]))
+        space = "y" if database == "casme2" else "x"
+        person = f"{space}/{draw(st.integers(0, 5))}"
+        samples.append(sample(person, draw(st.integers(0, 2)), database))
+    return samples
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(samples=several_databases())
+def test_no_protocol_puts_a_person_on_both_sides(name, samples):
+    folds = make_folds(samples, CLASSES, ProtocolConfig(name=name, k=2))
+    for fold in folds:
+        assert fold.train
+        assert fold.test
+        assert not {samples[i].person for i in fold.train} & {samples[i].person for i in fold.test}
+        assert not set(fold.left_out) & {*fold.train, *fold.test}
+    tested = sorted(video for fold in folds for video in fold.test)
+    if name != "cross":
+        assert len(tested) == len(set(tested))
+    if name in {"loso", "composite", "k-fold"}:
+        assert tested == list(range(len(samples)))
+    assert folds == make_folds(samples, CLASSES, ProtocolConfig(name=name, k=2))
+
+
+def test_one_subject_or_a_class_without_videos_is_refused():
+    with pytest.raises(TrainingError, match="one subject only"):
+        make_folds([sample("s1", 0), sample("s1", 1)], ("a", "b"), ProtocolConfig())
+    with pytest.raises(TrainingError, match="no video of class c"):
+        make_folds([sample("s1", 0), sample("s2", 1)], CLASSES, ProtocolConfig())
+
+
+def test_databases_of_the_same_people_cannot_be_crossed():
+    samples = [sample("samm/006", 0, "samm"), sample("samm/006", 0, "samm-lv")]
+    for name in ("cross", "leave-one-database-out"):
+        with pytest.raises(TrainingError, match="show the same people"):
+            make_folds(samples, ("a",), ProtocolConfig(name=name))
+
+
+def test_people_of_the_test_database_are_left_out_of_training():
+    samples = [
+        sample("samm/006", 0, "samm"),
+        sample("samm/007", 0, "samm"),
+        sample("samm/006", 0, "samm-lv"),
+    ]
+    config = ProtocolConfig(name="cross", train=("samm",), test=("samm-lv",))
+    (fold,) = make_folds(samples, ("a",), config)
+    assert (fold.train, fold.test, fold.left_out) == ((1,), (2,), (0,))
+
+
+@pytest.mark.parametrize("name", ["composite", "cross", "leave-one-database-out"])
+def test_one_database_is_too_few_for_a_protocol_over_several(name):
+    samples = [sample("s1", 0), sample("s2", 0)]
+    with pytest.raises(ConfigError, match="is one database"):
+        make_folds(samples, ("a",), ProtocolConfig(name=name))
+
+
+def test_an_unknown_database_of_cross_is_named():
+    samples = [sample("s1", 0, "a"), sample("s2", 0, "b")]
+    with pytest.raises(ConfigError, match="casme2 is not among the databases a, b"):
+        make_folds(samples, ("a",), ProtocolConfig(name="cross", test=("casme2",)))
+
+
+def test_k_folds_are_alike_in_size_and_classes():
+    samples = [sample(f"s{i % 23:02d}", (i // 23) % 3) for i in range(23 * 9)]
+    folds = make_folds(samples, CLASSES, ProtocolConfig(name="k-fold", k=5))
+    sizes = [len(fold.test) for fold in folds]
+    assert len(folds) == 5
+    assert max(sizes) - min(sizes) <= 9  # one person
+    for fold in folds:
+        assert len({samples[i].label for i in fold.test}) == 3
+    other = make_folds(samples, CLASSES, ProtocolConfig(name="k-fold", k=5, seed=1))
+    assert other != folds
+    with pytest.raises(TrainingError, match="23 people cannot make 24 folds"):
+        make_folds(samples, CLASSES, ProtocolConfig(name="k-fold", k=24))
+
+
+def test_fold_names_are_fit_for_directories():
+    samples = [sample("custom/a b:c", 0), sample("custom/../x", 0)]
+    names = [fold.name for fold in make_folds(samples, ("a",), ProtocolConfig())]
+    assert names == ["custom-..-x", "custom-a-b-c"]
+
+
+class Document:
+    def __init__(self, database, **classes):
+        self.database = database
+        self.classes = classes
+
+
+def test_a_mapping_must_mean_the_same_everywhere():
+    three, four = ("a", "b", "c"), ("a", "b", "c", "d")
+    one, two = Document("one", x=four, y=three), Document("two", y=three, x=three)
+    assert common_mapping([one], None) == ("x", four)
+    assert common_mapping([one, two], None) == ("y", three)
+    with pytest.raises(ConfigError, match="one and two have different classes"):
+        common_mapping([one, two], "x")
+    with pytest.raises(ConfigError, match="one has no such mapping; it has x, y"):
+        common_mapping([one, two], "z")
+    with pytest.raises(ConfigError, match="no label mapping is common"):
+        common_mapping([one, Document("three", z=three)], None)
+
+
+def test_the_names_in_help_are_those_of_the_settings():
+    assert set(PROTOCOLS) == set(PROTOCOL_TITLES)
+    for name in PROTOCOLS:
+        assert ProtocolConfig(name=name).name == name
