@@ -13,6 +13,7 @@ import click
 
 from mol_pipeline.databases.names import ALIASES, DATABASES, canonical_name
 from mol_pipeline.errors import (
+    ConfigError,
     ErrorMappingGroup,
     ManifestError,
     SourceError,
@@ -126,6 +127,7 @@ def demo(out: Path, layout: str, subjects: int, seed: int) -> None:
 @click.option("--classes", metavar="MAPPING", help="Count under this label mapping, e.g. 3 or 5.")
 @strict_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@click.option("--out", type=FOLDER, help="Write the same JSON object to this file.")
 def index_command(
     dataset: str,
     root: Path,
@@ -136,17 +138,23 @@ def index_command(
     classes: str | None,
     strict: bool,
     as_json: bool,
+    out: Path | None,
 ) -> None:
     """List what a database holds, count it, name everything odd; decodes no image."""
+    from mol_pipeline.contract.manifest import write_atomically
     from mol_pipeline.databases.index_report import index_text
 
     index = _index(dataset, root, annotation, frames, expression, corrections)
     document = index.document(classes)
-    if as_json:
-        click.echo(json.dumps(document.model_dump(mode="json"), indent=1, ensure_ascii=False))
-    else:
-        click.echo(index_text(document))
+    text = json.dumps(document.model_dump(mode="json"), indent=1, ensure_ascii=False)
+    click.echo(text if as_json else index_text(document))
     _compare_counts(index, strict)
+    if out is not None:
+        try:
+            write_atomically(out, f"{text}\n".encode())
+        except OSError as error:
+            raise ConfigError(f"--out {out}: cannot be written ({error.strerror})") from error
+        click.echo(f"index written to {out}", err=True)
 
 
 @main.command()

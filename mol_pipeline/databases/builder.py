@@ -92,6 +92,26 @@ class IndexBuilder:
         self._found: list[tuple[AnnotatedClip, KeyFrames, list[tuple[int, FrameFolder]]]] = []
         self._keys: dict[tuple[str, str], AnnotatedClip] = {}
         self._videos: list[SourceVideo] = []
+        self._rows: set[tuple[str, ...]] = set()
+        self._names: set[tuple[str, str]] = set()
+
+    def named_apart(self, clip: AnnotatedClip, cells: Iterable[str], suffix: str) -> AnnotatedClip:
+        """The clip, renamed if another event has its name; an equal row keeps it and is refused.
+
+        Args:
+            clip: As the row names it.
+            cells: Everything that the row says.
+            suffix: What tells the event apart.
+        """
+        content = (clip.subject.lower(), clip.clip.lower(), *cells)
+        if content in self._rows:
+            return clip
+        self._rows.add(content)
+        key = clip.subject.lower(), clip.clip.lower()
+        if key in self._names:
+            clip = replace(clip, clip=f"{clip.clip}{suffix}")
+        self._names.add((clip.subject.lower(), clip.clip.lower()))
+        return clip
 
     def note(self, text: str) -> None:
         """Say what is odd about this copy, once."""
@@ -386,14 +406,3 @@ def _shifted(key_frames: KeyFrames, by: int) -> KeyFrames:
         )
     }
     return key_frames.model_copy(update=values)
-
-
-def with_unique_name(
-    clip: AnnotatedClip, taken: set[tuple[str, str]], suffix: str
-) -> AnnotatedClip:
-    """The clip, renamed if its name is taken, where one name stands for several events."""
-    key = clip.subject.lower(), clip.clip.lower()
-    if key in taken:
-        clip = replace(clip, clip=f"{clip.clip}{suffix}")
-    taken.add((clip.subject.lower(), clip.clip.lower()))
-    return clip

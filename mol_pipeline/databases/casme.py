@@ -68,6 +68,7 @@ class Casme:
                 offset=row.text("offset"),
                 annotations={name: row.text(name) for name in OPTIONAL},
             )
+            annotated = builder.named_apart(annotated, row.cells.values(), f"_{annotated.onset}")
             builder.add(
                 annotated,
                 builder.folders.named(clip, partial(is_of_subject, subject)),

@@ -11,7 +11,7 @@ name a clip: the onset does, as it is written. Frames are missing by design.
 import re
 from pathlib import Path
 
-from mol_pipeline.databases.builder import AnnotatedClip, IndexBuilder, with_unique_name
+from mol_pipeline.databases.builder import AnnotatedClip, IndexBuilder
 from mol_pipeline.databases.files import FrameFolder, find_annotation
 from mol_pipeline.databases.index import DatabaseIndex
 from mol_pipeline.databases.tables import Columns, has_columns, read_table
@@ -29,6 +29,7 @@ OPTIONAL: Columns = {
     "action_units": ("AU", "AUs"),
     "objective_class": ("Objective class", "Objective classes"),
 }
+CLIP_FOLDER = re.compile(r"^spno\.?0*(\d+)_([a-z]+)_(\d+)$", re.IGNORECASE)
 SUBJECT = re.compile(r"^spno\.?\s*0*(\d+)$", re.IGNORECASE)
 
 
@@ -56,8 +57,7 @@ class Casme3:
             annotation,
             lambda path: has_columns(path, COLUMNS),
         )
-        taken: set[tuple[str, str]] = set()
-        rows = set()
+        clip_folders = _clip_folders(builder)
         for row in read_table(table, COLUMNS, optional=OPTIONAL):
             video = row.text("filename")
             if not video:
@@ -74,11 +74,9 @@ class Casme3:
                 offset=row.text("offset"),
                 annotations={name: row.text(name) for name in OPTIONAL},
             )
-            content = tuple(sorted(row.cells.items()))
-            if content not in rows:  # two events may begin together; two equal rows are one
-                annotated = with_unique_name(annotated, taken, f"_{annotated.offset}")
-            rows.add(content)
-            builder.add(annotated, _folders(builder, subject, video, onset))
+            # Two events may begin together.
+            annotated = builder.named_apart(annotated, row.cells.values(), f"_{annotated.offset}")
+            builder.add(annotated, _folders(builder, clip_folders, subject, video, onset))
         return builder.finish(table)
 
 
@@ -88,16 +86,27 @@ def subject_name(text: str) -> str:
     return f"spNO.{int(match.group(1))}" if match else text.strip()
 
 
+ClipFolders = dict[tuple[str, str], dict[str, list[tuple[int, FrameFolder]]]]
+
+
+def _clip_folders(builder: IndexBuilder) -> ClipFolders:
+    """(Subject, video) -> onset in the folder's name -> folders."""
+    found: ClipFolders = {}
+    for folder in builder.folders:
+        match = CLIP_FOLDER.match(folder.leaf)
+        if match:
+            key = f"spNO.{int(match.group(1))}", match.group(2).lower()
+            place = builder.folders.rank_of(folder), folder
+            found.setdefault(key, {}).setdefault(match.group(3), []).append(place)
+    return found
+
+
 def _folders(
-    builder: IndexBuilder, subject: str, video: str, onset: str
+    builder: IndexBuilder, clips: ClipFolders, subject: str, video: str, onset: str
 ) -> list[tuple[int, FrameFolder]]:
-    """Folders of a clip, then of the whole video."""
-    number = subject.split(".")[-1]
-    own = [
-        one
-        for spelled in (f"spNO.{number}_{video}_{onset}", f"{subject}_{video}_{onset}")
-        for one in builder.folders.named(spelled)
-    ]
+    """Folders of a clip: by its onset, else any of the video's; and those of the whole video."""
+    of_video = clips.get((subject, video.lower()), {})
+    own = of_video.get(onset) or [one for found in of_video.values() for one in found]
     whole = builder.folders.named(
         "color", lambda folder: _is_video(folder.parts[:-1], subject, video)
     ) + builder.folders.named(video, lambda folder: _is_video(folder.parts, subject, video))

@@ -16,12 +16,13 @@ from pathlib import Path
 from mol_pipeline.databases.builder import AnnotatedClip, IndexBuilder
 from mol_pipeline.databases.files import FrameFolder, find_annotation
 from mol_pipeline.databases.index import DatabaseIndex
-from mol_pipeline.databases.tables import read_sheets, whole_number
+from mol_pipeline.databases.tables import MISSING_WORDS, read_sheets
 from mol_pipeline.errors import SourceError
 
 ANNOTATION_PATTERNS = ("*CAS(ME)^2*code*final*.xls*", "*code_final*.xls*", "*CASME*sq*.xls*")
 LONG_VIDEO = re.compile(r"^(\d+)_(\d{4})")
 EXPRESSION = re.compile(r"^(.+?)_(\d+)$")
+OPEN = MISSING_WORDS | {"0"}
 STIMULUS_NOT_IN_THE_TABLE = {"disgust1": "0101"}
 """The third sheet of some copies lacks it."""
 
@@ -77,17 +78,18 @@ class CasmeSq:
     ) -> None:
         participant, clip = cells[0].removesuffix(".0"), cells[1]
         subject = subjects.get(participant, "")
-        offset, offset_is_apex = cells[4], False
-        if _is_zero(offset):
-            offset, offset_is_apex = cells[3], True
+        onset, apex, offset = (_whole(cell) for cell in cells[2:5])
+        offset_is_apex = offset in OPEN
+        if offset_is_apex:  # the expression goes on; without an apex only its onset is known
+            offset = onset if apex in OPEN else apex
         kind = cells[7].lower()
         annotated = AnnotatedClip(
             subject=f"s{subject}" if subject else f"participant {participant}",
             clip=clip,
             raw_label=cells[6],
             where=f"annotation row {number}",
-            onset=cells[2],
-            apex=cells[3],
+            onset=onset,
+            apex=apex,
             offset=offset,
             offset_source="apex" if offset_is_apex else "annotated",
             annotations={
@@ -115,11 +117,12 @@ class CasmeSq:
         )
 
 
-def _is_zero(text: str) -> bool:
+def _whole(cell: str) -> str:
+    """A frame number without decimals; some cells have them."""
     try:
-        return whole_number(text) == 0
-    except ValueError:
-        return False
+        return str(int(float(cell)))
+    except (ValueError, OverflowError):
+        return cell  # refused with its row, by name
 
 
 def _subjects(rows: Sequence[Sequence[str]]) -> dict[str, str]:

@@ -17,7 +17,6 @@ from mol_pipeline.databases.builder import (
     AnnotatedClip,
     IndexBuilder,
     missing_numbers,
-    with_unique_name,
 )
 from mol_pipeline.databases.files import find_annotation, list_frames, path_inside
 from mol_pipeline.databases.index import DatabaseIndex, SourceVideo
@@ -63,12 +62,11 @@ class Custom:
                     f"{table}, row {row.number}: path {row.text('path')!r} lies outside the root "
                     f"{root}; paths are relative to --root and stay below it"
                 )
-        taken: set[tuple[str, str]] = set()
         for row in rows:
-            self._take(builder, row, taken)
+            self._take(builder, row)
         return builder.finish(table)
 
-    def _take(self, builder: IndexBuilder, row: Row, taken: set[tuple[str, str]]) -> None:
+    def _take(self, builder: IndexBuilder, row: Row) -> None:
         name = row.text("path").replace("\\", "/")
         clip = AnnotatedClip(
             subject=row.text("subject"),
@@ -84,7 +82,7 @@ class Custom:
             if not row.text(column):
                 builder.reject(clip, "impossible-row", f"{column} is empty")
                 return
-        clip = with_unique_name(clip, taken, f"_{clip.onset}")
+        clip = builder.named_apart(clip, row.cells.values(), f"_{clip.onset or row.number}")
         key_frames = builder.check(clip)
         if key_frames is None:
             return

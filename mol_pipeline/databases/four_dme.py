@@ -65,6 +65,7 @@ class FourDme:
                 offset=row.text("offset"),
                 annotations={name: row.text(name) for name in OPTIONAL},
             )
+            annotated = builder.named_apart(annotated, row.cells.values(), f"_{annotated.onset}")
             folders = builder.folders.named(clip, partial(_is_of_subject, subject))
             builder.add(annotated, folders or _only_one(builder.folders.named(clip)))
         return builder.finish(table, renumbered=True)

@@ -88,10 +88,10 @@ def _within_folder(builder: IndexBuilder, row: Row, folder: FrameFolder) -> tupl
         onset, peak, end = (whole_number(row.text(name)) for name in ("onset", "apex", "offset"))
     except ValueError:
         return apex, offset
-    if onset != 1 or peak is None or (end is not None and 1 <= peak <= end):
+    if onset != 1 or (end is not None and (peak is None or 1 <= peak <= end)):
         return apex, offset
     last = list_frames(folder.path)[-1][0]
-    if not 1 <= peak <= last:
+    if peak is not None and not 1 <= peak <= last:
         builder.note(f"{folder.leaf}: apex {peak} lies outside the clip; ignored ({row.where})")
         peak = None
     if end is None or end < 1 or (peak is not None and peak > end):

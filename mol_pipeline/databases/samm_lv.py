@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mol_pipeline.databases import samm
-from mol_pipeline.databases.builder import AnnotatedClip, IndexBuilder, with_unique_name
+from mol_pipeline.databases.builder import AnnotatedClip, IndexBuilder
 from mol_pipeline.databases.files import find_annotation, find_annotations
 from mol_pipeline.databases.index import DatabaseIndex
 from mol_pipeline.databases.tables import Columns, has_columns, read_table
@@ -65,8 +65,6 @@ class SammLongVideos:
         emotions = _emotions(root)
         if not emotions:
             builder.note("no table of SAMM below the root: micro-movements have no emotion")
-        taken: set[tuple[str, str]] = set()
-        rows = set()
         for row in read_table(table, COLUMNS, optional=OPTIONAL, positional=_data_row):
             name = row.text("filename")
             match = CLIP_NAME.match(name)
@@ -90,10 +88,7 @@ class SammLongVideos:
             if match is None or not expression:
                 builder.reject(clip, "impossible-row", f"type {row.text('type')!r} of {name!r}")
                 continue
-            content = tuple(sorted(row.cells.items()))
-            if content not in rows:
-                clip = with_unique_name(clip, taken, f"_{expression}_{clip.onset}")
-            rows.add(content)
+            clip = builder.named_apart(clip, row.cells.values(), f"_{expression}_{clip.onset}")
             builder.add(clip, builder.folders.named(match.group(1)))
         return builder.finish(table)
 

@@ -3,6 +3,7 @@
 import importlib
 import json
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,20 @@ def test_every_pipeline_file_loads():
     assert [load_settings(RunConfig, path) for path in trainings]
     assert load_settings(BuildConfig, ROOT / "pipelines/build/paper.yaml") == BuildConfig()
     assert load_settings(RunConfig, ROOT / "pipelines/train/samm-5-loso.yaml") == RunConfig()
+
+
+def test_the_page_of_databases_has_a_command_for_each():
+    page = (ROOT / "docs/databases.md").read_text()
+    commands = [shlex.split(line) for line in re.findall(r"^ {6}(molprep .*)$", page, re.MULTILINE)]
+    assert {words[words.index("--dataset") + 1] for words in commands} == set(DATABASES)
+    for words in commands:
+        name = words[words.index("--dataset") + 1]
+        if "--classes" in words:
+            mapping = words[words.index("--classes") + 1]
+            assert mapping in {one.name for one in LABEL_MAPPINGS[name]}, words
+    for mappings in LABEL_MAPPINGS.values():
+        for mapping in mappings:
+            assert f"`{mapping.name}`" in page or mapping.name == "4-macro", mapping.name
 
 
 def test_other_spellings_lead_to_databases():

@@ -350,3 +350,23 @@ def test_strict_refuses_other_counts_than_the_published(tmp_path):
 
 def test_every_adapter_is_exercised_at_least_once():
     assert set(ADAPTERS) >= {"samm", "casme2", "smic-hs", "casme3", "mmew", "samm-lv", "casme-sq"}
+
+
+def test_the_index_can_be_written_to_a_file_and_planned_from(tmp_path):
+    root = samm(published_samm()).write(tmp_path / "root")
+    out = tmp_path / "samm.json"
+    command = ["index", "--dataset", "samm", "--root", str(root), "--classes", "5"]
+    result = CliRunner().invoke(molprep, [*command, "--out", str(out)])
+    assert result.exit_code == 0
+    assert "136 clips that take part under mapping 5, 27 subjects" in result.stdout
+    code, found, _ = folds("--protocol", "k-fold", "--k", 5, "--classes", 5, "--index", out)
+    assert (code, len(found["folds"]), found["videos"]) == (0, 5, 136)
+    refused = CliRunner().invoke(molprep, [*command, "--out", str(tmp_path / "no" / "where")])
+    assert refused.exit_code == 3
+    damaged = tmp_path / "damaged.json"
+    damaged.write_text(out.read_text()[:500])
+    code, _, stderr = folds("--index", damaged)
+    assert code == 4
+    assert "is it the output of 'molprep index --json'" in stderr
+    assert folds("--index", out, "--index", out)[0] == 3
+    assert folds()[0] == 2
