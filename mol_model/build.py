@@ -10,6 +10,7 @@ from mol_model.blocks import (
     TransformerMixer,
 )
 from mol_model.blocks.release import (
+    STORED_LENGTH,
     ReleaseChannelCorrespondence,
     ReleaseFullyConnectedConvolution,
 )
@@ -30,10 +31,7 @@ def build_network(config: ModelConfig) -> MOL:
         raise ConfigError("model: use_expression, use_flow and use_landmarks are all off")
     channels = config.stem_channels[-1]
     size = Stem.output_size(config.crop_px)
-    if config.use_ccc and config.f5c_blocks and config.neighbours >= channels:
-        raise ConfigError(
-            f"model.neighbours={config.neighbours}: must be below the {channels} channels"
-        )
+    _check_blocks(config, channels, size)
 
     def branch() -> nn.Module:
         blocks = [
@@ -81,6 +79,33 @@ def build_network(config: ModelConfig) -> MOL:
         crop_px=config.crop_px,
         expression_input=config.expression_input,
     )
+
+
+def _check_blocks(config: ModelConfig, channels: int, size: int) -> None:
+    """Refuse settings of the blocks that do not go together."""
+    if not config.f5c_blocks:
+        return
+    release = config.flavour == "release"
+    if config.use_ccc and not release and config.neighbours >= channels:
+        raise ConfigError(
+            f"model.neighbours={config.neighbours}: must be below the {channels} channels"
+        )
+    if config.use_ccc and release and config.neighbours > size * size:
+        raise ConfigError(
+            f"model.neighbours={config.neighbours}: the release's graph has {size * size} positions"
+        )
+    if release and config.mixer in ("fcc_v", "fcc_h"):
+        raise ConfigError(f"model.mixer={config.mixer}: the release has no such block")
+    if release and config.mixer == "fcc" and (channels % 2 or size > STORED_LENGTH):
+        raise ConfigError(
+            f"model: the release's FCC takes an even number of channels and maps up to "
+            f"{STORED_LENGTH}x{STORED_LENGTH}, not {channels} channels and {size}x{size}"
+        )
+    if config.mixer == "transformer" and channels % TransformerMixer.HEADS:
+        raise ConfigError(
+            f"model.stem_channels: its last, {channels}, must be a multiple of the transformer's "
+            f"{TransformerMixer.HEADS} heads"
+        )
 
 
 def _ccc(config: ModelConfig, channels: int, size: int) -> nn.Module | None:

@@ -6,6 +6,7 @@
 The JSON is written last, by rename: tensors without their JSON do not count.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from mol_model.config import RunConfig
+from mol_model.build import build_network
+from mol_model.config import ModelConfig, RunConfig
+from mol_model.network import MOL
+from mol_model.release_import import (
+    ImportReport,
+    bare_names,
+    convert_state,
+    read_release,
+    release_classes,
+)
 from mol_pipeline.contract.manifest import hash_file, write_atomically
 from mol_pipeline.errors import TrainingError
 
@@ -137,3 +147,59 @@ def _adam_states(
         for name, parameter in model.named_parameters()
         if parameter in optimiser.state
     ]
+
+
+def load_release(source: Path | str | Mapping[str, Tensor], classes: int) -> MOL:
+    """Build the release's network and load weights of the authors' released code.
+
+    Args:
+        source: A file (read with `weights_only=True`) or a state dict.
+        classes: Expression classes of the checkpoint.
+
+    Returns:
+        The network in eval mode, in the precision of the weights.
+
+    Raises:
+        TrainingError: If the file cannot be read, or keys are missing or unknown.
+
+    Source:
+        Key names and behaviour of the release: decision record 0011.
+    """
+    state = read_release(Path(source)) if isinstance(source, Path | str) else bare_names(source)
+    model = build_network(ModelConfig(flavour="release", classes=classes))
+    converted, report = convert_state(state, model)
+    report.require_complete("the state dict" if isinstance(source, Mapping) else source)
+    dtype = next(iter(converted.values())).dtype
+    model.to(dtype).load_state_dict(converted, strict=False)
+    return model.eval()
+
+
+def import_release_file(path: Path, out: Path | None = None) -> ImportReport:
+    """Report on a file of the authors' released code; write a checkpoint of ours if asked.
+
+    Args:
+        path: The file, read with `weights_only=True`.
+        out: Checkpoint to write, without ending; nothing is written if keys are missing.
+
+    Raises:
+        TrainingError: If the file cannot be read.
+    """
+    state = read_release(path)
+    model_config = ModelConfig(flavour="release", classes=release_classes(state))
+    _, report = convert_state(state, build_network(model_config))
+    if out is None or report.missing or report.unknown:
+        return report
+    record = CheckpointRecord(
+        config=RunConfig(model=model_config),
+        classes=tuple(f"class {label}" for label in range(model_config.classes)),
+        mapping="unknown",
+        fold="release",
+        step=0,
+        mean=0.0,
+        std=1.0,
+        manifest_hash="",
+        synthetic=False,
+        selection="by the authors, unknown",
+    )
+    save_checkpoint(out, record, load_release(state, model_config.classes))
+    return report

@@ -182,6 +182,13 @@ def folds(
 @main.command()
 @click.option("--preset", type=click.Choice(PRESET_NAMES), default="paper", show_default=True)
 @click.option(
+    "--flavour",
+    type=click.Choice(("paper", "release")),
+    default="paper",
+    show_default=True,
+    help="The paper's equations, or what the authors' released code computes.",
+)
+@click.option(
     "--set",
     "overrides",
     multiple=True,
@@ -189,21 +196,57 @@ def folds(
     help="Override a setting of the network, e.g. use_flow=false.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-def model(preset: str, overrides: tuple[str, ...], as_json: bool) -> None:
-    """Print the parts of the network with their parameters and its cost."""
+def model(preset: str, flavour: str, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Print the layers of the network, their shapes and parameters, and what a clip costs."""
     from mol_model.config import PRESETS, ModelConfig
     from mol_model.model_summary import summarise
     from mol_pipeline.contract.settings import load_settings
 
-    base = PRESETS[preset].model.model_dump(mode="json")
+    base = PRESETS[preset].model.model_dump(mode="json") | {"flavour": flavour}
     summary = summarise(load_settings(ModelConfig, None, overrides, base=base))
     if as_json:
         click.echo(json.dumps(summary, indent=1))
         return
+    click.echo(f"{'layer (of one clip)':36} {'kind':18} {'output':22} {'parameters':>12}")
+    for layer in summary["layers"]:
+        shape = " x ".join(map(str, layer["output_shape"]))
+        click.echo(f"{layer['name']:36} {layer['kind']:18} {shape:22} {layer['parameters']:12,}")
+    click.echo()
     for name, count in summary["by_part"].items():
         click.echo(f"{name:<12}{count:>14,}")
     click.echo(f"{'in all':<12}{summary['parameters']:>14,} parameters")
     click.echo(f"{summary['gflop_per_clip']:.2f} GFLOP for the forward pass of one clip")
+
+
+@main.command("import-release")
+@click.argument("file", type=FOLDER)
+@click.option("--out", type=FOLDER, help="Write a checkpoint of ours: OUT.safetensors, OUT.json.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def import_release(file: Path, out: Path | None, as_json: bool) -> None:
+    """Read weights of the authors' released code and say what became of every key.
+
+    Nothing in FILE is executed. The report comes first; then, if keys are missing or
+    unknown, the exit code is 7 and nothing is written.
+    """
+    from mol_model.checkpoint import import_release_file
+
+    report = import_release_file(file, out)
+    parts = {
+        "used": report.used,
+        "unused": report.unused,
+        "unknown": report.unknown,
+        "missing": report.missing,
+    }
+    if as_json:
+        click.echo(json.dumps({"file": file.name, **parts}, indent=1))
+    else:
+        for name, keys in parts.items():
+            click.echo(f"{name}: {len(keys)}")
+            for key in keys:
+                click.echo(f"  {key}")
+    report.require_complete(file)
+    if out is not None:
+        click.echo(f"{out.with_suffix('.safetensors')} and .json written", err=True)
 
 
 def _result(metrics: dict) -> str:

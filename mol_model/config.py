@@ -85,6 +85,8 @@ class LossConfig(Settings):
     """lambda_f (R)."""
     landmark_weight: float = Field(default=0.1, ge=0.0)
     """lambda_m (R)."""
+    release_scaling: bool = False
+    """Scale the flow and landmark terms as the release does (decision record 0011)."""
 
 
 TINY = ModelConfig(

@@ -65,14 +65,20 @@ def joint_loss(
     flow_weight: float,
     landmark_weight: float,
     class_weights: Tensor | None = None,
+    release_scaling: bool = False,
 ) -> LossTerms:
     """Full loss `L_e + flow_weight * L_f + landmark_weight * L_m` (MOL Eq. 9).
 
-    An estimate that is None takes no part.
+    An estimate that is None takes no part. With `release_scaling` the terms are those of
+    the authors' release: the flow's mean is divided by the pairs of a clip once more, and
+    the landmark term is summed over its frames, not averaged (decision 0011).
     """
     zero = true_flow.new_zeros((), dtype=torch.float32)
     expression = zero if logits is None else expression_loss(logits, labels, class_weights)
     of_flow = zero if flow is None else flow_loss(flow, true_flow)
     of_landmarks = zero if landmarks is None else landmark_loss(landmarks, true_landmarks)
+    if release_scaling:
+        pairs = true_landmarks.shape[1]  # t-1, also where the flow of some pairs is left out
+        of_flow, of_landmarks = of_flow / pairs, of_landmarks * pairs
     total = expression + flow_weight * of_flow + landmark_weight * of_landmarks
     return LossTerms(total, expression, of_flow, of_landmarks)

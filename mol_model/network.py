@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from mol_model.blocks import Stem
@@ -75,7 +76,7 @@ class MOL(nn.Module):
             flow_pairs: Estimate the flow of these pairs only; of all if None.
 
         Raises:
-            ValueError: If the clips have another length or size.
+            ValueError: If the clips have another length or size, or there is no such pair.
         """
         expected = (self.frames, self.crop_px, self.crop_px)
         if clips.dim() != 4 or tuple(clips.shape[1:]) != expected:
@@ -84,6 +85,10 @@ class MOL(nn.Module):
                 f"{self.crop_px}, {self.crop_px}]"
             )
         batch, pairs = len(clips), self.frames - 1
+        if flow_pairs is not None and not (
+            len(flow_pairs) and all(0 <= pair < pairs for pair in flow_pairs)
+        ):
+            raise ValueError(f"flow_pairs={list(flow_pairs)}: name pairs from 0 to {pairs - 1}")
         features = self.stem(clips.flatten(0, 1).unsqueeze(1))  # [B t, C, H, W]
         features = features.unflatten(0, (batch, self.frames))
         first = self.first(features[:, :-1].flatten(0, 1))  # [B(t-1), C, H, W]
@@ -98,3 +103,14 @@ class MOL(nn.Module):
             expression = self.expression(arrange(first, second, self.expression_input))
         flow = self.flow(clips, first, second, flow_pairs) if self.flow is not None else None
         return MOLOutput(expression=expression, flow=flow, landmarks=landmarks)
+
+    def channels_last(self) -> "MOL":
+        """Store 2-D kernels with channels last, in place; returns itself.
+
+        `Module.to(memory_format=...)` refuses the 3-D kernel of the expression head.
+        """
+        with torch.no_grad():
+            for parameter in self.parameters():
+                if parameter.dim() == 4:
+                    parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+        return self

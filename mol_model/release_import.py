@@ -8,11 +8,11 @@ from pickle import UnpicklingError
 import torch
 from torch import Tensor
 
-from mol_model.build import build_network
-from mol_model.config import ModelConfig
 from mol_model.network import MOL
 from mol_pipeline.errors import TrainingError
 
+CLASSIFIER = "mer_3dcnn.fc2.weight"
+"""Its rows are the classes."""
 UNUSED = (".ffn.",)
 """Stored by the release and never used in its forward pass."""
 
@@ -27,6 +27,18 @@ class ImportReport:
     unknown: tuple[str, ...]
     missing: tuple[str, ...]
     """Keys that the network needs and the file lacks."""
+
+    def require_complete(self, source: object) -> None:
+        """Refuse a state dict with missing or unknown keys.
+
+        Raises:
+            TrainingError: With the first keys and their number.
+        """
+        if self.missing or self.unknown:
+            raise TrainingError(
+                f"{source}: no checkpoint of the release: missing {list(self.missing[:5])} "
+                f"({len(self.missing)}), unknown {list(self.unknown[:5])} ({len(self.unknown)})"
+            )
 
 
 def _key_map() -> dict[str, str]:
@@ -107,30 +119,34 @@ def convert_state(
     return converted, ImportReport(tuple(used), tuple(unused), tuple(unknown), missing)
 
 
-def load_release(source: Path | str | Mapping[str, Tensor], classes: int) -> MOL:
-    """Build the release's network and load its weights.
-
-    Args:
-        source: A file (read with `weights_only=True`) or a state dict.
-        classes: Expression classes of the checkpoint.
+def read_release(path: Path) -> dict[str, Tensor]:
+    """Tensors of a checkpoint file by the release's key names; nothing in it is executed.
 
     Raises:
-        TrainingError: If the file cannot be read, or keys are missing or unknown.
+        TrainingError: If the file cannot be read as weights alone.
     """
-    if isinstance(source, Path | str):
-        try:
-            loaded = torch.load(source, map_location="cpu", weights_only=True)
-        except (OSError, UnpicklingError, RuntimeError) as error:
-            raise TrainingError(f"{source}: cannot be read as weights ({error})") from error
-        source = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else {}
-    state = {key.removeprefix("module."): value for key, value in source.items()}
-    model = build_network(ModelConfig(flavour="release", classes=classes))
-    converted, report = convert_state(state, model)
-    if report.missing or report.unknown:
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, EOFError, UnpicklingError, RuntimeError) as error:
         raise TrainingError(
-            f"no checkpoint of the release: missing {list(report.missing[:5])} "
-            f"({len(report.missing)}), unknown {list(report.unknown[:5])} ({len(report.unknown)})"
-        )
-    dtype = next(iter(converted.values())).dtype
-    model.to(dtype).load_state_dict(converted, strict=False)
-    return model.eval()
+            f"{path}: cannot be read as weights ({error}); a file that needs code to be opened "
+            "is not opened: save its state_dict alone"
+        ) from error
+    source = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else {}
+    return bare_names(source)
+
+
+def bare_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A state dict without what `DataParallel` puts before each name."""
+    return {key.removeprefix("module."): value for key, value in state.items()}
+
+
+def release_classes(state: Mapping[str, Tensor]) -> int:
+    """Number of expression classes of a checkpoint, from its last layer.
+
+    Raises:
+        TrainingError: If that layer is not there.
+    """
+    if CLASSIFIER not in state:
+        raise TrainingError(f"no checkpoint of the release: it has no {CLASSIFIER}")
+    return len(state[CLASSIFIER])

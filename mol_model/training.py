@@ -224,6 +224,7 @@ def model_loss(
         flow_weight=config.loss.flow_weight,
         landmark_weight=config.loss.landmark_weight,
         class_weights=weights,
+        release_scaling=config.loss.release_scaling,
     )
 
 

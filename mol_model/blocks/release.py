@@ -25,12 +25,23 @@ class ReleaseFullyConnectedConvolution(nn.Module):
         height: H.
         width: W.
 
+    Raises:
+        ValueError: If `channels` is odd or the map is larger than the stored kernels.
+
     Source:
         The behaviour of the authors' release, not the paper.
     """
 
     def __init__(self, *, channels: int, height: int, width: int) -> None:
         super().__init__()
+        if channels % 2:
+            raise ValueError(
+                f"channels={channels}: must be even, the release splits them in halves"
+            )
+        if max(height, width) > STORED_LENGTH:
+            raise ValueError(
+                f"feature map {height}x{width}: the release stores kernels of {STORED_LENGTH}"
+            )
         half = channels // 2
         self.height, self.width = height, width
         for order in (1, 2):
@@ -95,8 +106,10 @@ class ReleaseChannelCorrespondence(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map `[n, C, H, W]` to `[n, C, H, W]`, without the residual."""
         maps = x.flatten(2)  # [n, C, d]
-        with torch.no_grad():
-            unit = functional.normalize(maps, dim=1)
+        # Made outside autocast, as in the paper's CCC: bf16 ties similar positions.
+        with torch.no_grad(), torch.autocast(device_type=x.device.type, enabled=False):
+            precise = maps.float() if maps.dtype in (torch.float16, torch.bfloat16) else maps
+            unit = functional.normalize(precise, dim=1)
             similarity = unit.transpose(1, 2) @ unit  # [n, d, d], between positions
             index = similarity.topk(self.neighbours, dim=-1).indices  # [n, d, k]
         count, channels, size = maps.shape

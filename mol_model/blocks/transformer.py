@@ -17,7 +17,9 @@ class TransformerMixer(nn.Module):
         MOL Table XI names a vanilla transformer; its sizes are decision 0006.
     """
 
-    def __init__(self, *, channels: int, height: int, width: int, heads: int = 8) -> None:
+    HEADS = 8
+
+    def __init__(self, *, channels: int, height: int, width: int, heads: int = HEADS) -> None:
         super().__init__()
         self.position = nn.Parameter(torch.zeros(height * width, channels))
         self.layer = nn.TransformerEncoderLayer(

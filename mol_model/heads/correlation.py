@@ -37,6 +37,7 @@ class Correlation(nn.Module):
         index = row.clamp(0, height - 1) * width + column.clamp(0, width - 1)
         shape = (height * width, displacements**2)
         self.height, self.width = height, width
+        self.displacements, self.dilation = displacements, dilation
         self.register_buffer("index", index.reshape(shape), persistent=False)
         self.register_buffer("inside", inside.reshape(shape), persistent=False)
 

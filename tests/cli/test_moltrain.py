@@ -9,9 +9,13 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
+from mol_model.build import build_network
+from mol_model.checkpoint import load_checkpoint, restore
 from mol_model.cli import PRESET_NAMES
 from mol_model.config import PRESETS
+from tests.model.release_oracle import random_state
 from tests.model.shard_fixture import write_shards
 
 MOLTRAIN = str(Path(sys.executable).with_name("moltrain"))
@@ -102,3 +106,55 @@ def test_ctrl_c_exits_130_and_the_next_run_continues(shards, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert (out / "report.html").is_file()
+
+
+def test_model_prints_layers_and_the_size_of_the_release():
+    result = run("model", "--flavour", "release", "--json")
+    summary = json.loads(result.stdout)
+    assert summary["parameters"] == pytest.approx(44.1e6, rel=2e-3)
+    parts = summary["by_part"]
+    assert parts["stem"] == pytest.approx(0.019e6, rel=0.05)
+    assert parts["flow"] == pytest.approx(39.73e6, rel=1e-3)
+    assert parts["expression"] == pytest.approx(0.739e6, rel=1e-3)
+    assert parts["landmarks"] == pytest.approx(3.318e6, rel=1e-3)
+    stem = [layer for layer in summary["layers"] if layer["name"].startswith("stem")]
+    assert [layer["output_shape"][1:] for layer in stem] == [
+        [8, 63, 63],
+        [32, 31, 31],
+        [64, 16, 16],
+        [128, 16, 16],
+    ]
+    assert sum(layer["parameters"] for layer in summary["layers"]) <= summary["parameters"]
+    text = run("model", "--preset", "tiny").stdout
+    assert "flow.encoder.conv1.0" in text
+    assert "GFLOP" in text
+
+
+def test_import_release_reports_every_key_and_writes_a_checkpoint(tmp_path):
+    state = {f"module.{name}": value.float() for name, value in random_state(3).items()}
+    file, out = tmp_path / "release.pth", tmp_path / "imported"
+    torch.save({"state_dict": state}, file)
+    result = run("import-release", file, "--out", out, "--json")
+    assert result.returncode == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert len(report["used"]) + len(report["unused"]) == len(state)
+    assert report["unknown"] == report["missing"] == []
+    assert all(".ffn." in key for key in report["unused"])
+    record, tensors = load_checkpoint(out)
+    assert record.config.model.flavour == "release"
+    assert record.config.model.classes == 3
+    restore(tensors, build_network(record.config.model))
+
+    del state["module.CCC_1.conv2.bias"]
+    state["module.surprise"] = torch.zeros(1)
+    torch.save(state, file)
+    incomplete = run("import-release", file, "--out", tmp_path / "none")
+    assert incomplete.returncode == 7
+    assert "unknown: 1\n  surprise" in incomplete.stdout
+    assert "first.0.ccc.difference.bias" in incomplete.stdout
+    assert not list(tmp_path.glob("none*"))
+
+    torch.save({"model": build_network}, file)  # would need code to be opened
+    refused = run("import-release", file)
+    assert refused.returncode == 7
+    assert "cannot be read as weights" in refused.stderr

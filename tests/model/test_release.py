@@ -8,8 +8,9 @@ from mol_model.blocks.release import (
     ReleaseFullyConnectedConvolution,
 )
 from mol_model.build import build_network
+from mol_model.checkpoint import load_release
 from mol_model.config import ModelConfig
-from mol_model.release_import import _key_map, convert_state, load_release
+from mol_model.release_import import _key_map, convert_state
 from mol_pipeline.errors import TrainingError
 
 
