@@ -166,6 +166,16 @@ def index_command(
 @expression_option
 @corrections_option
 @strict_option
+@click.option(
+    "--detect",
+    metavar="first|every|N",
+    help="Detect the face in the first frame and hold its box (default), in every, or every Nth.",
+)
+@click.option(
+    "--no-face",
+    type=click.Choice(("reject", "interpolate", "track", "fail")),
+    help="What becomes of a video with a frame without a face; default: reject.",
+)
 @click.option("--config", "config_file", type=FOLDER, help="Settings as YAML.")
 @click.option(
     "--set",
@@ -190,6 +200,8 @@ def build(
     expression: "Expression",
     corrections: bool,
     strict: bool,
+    detect: str | None,
+    no_face: str | None,
     config_file: Path | None,
     overrides: tuple[str, ...],
     landmark_model: Path | None,
@@ -208,7 +220,9 @@ def build(
     from mol_pipeline.graph import build as run_build
     from mol_pipeline.progress import build_progress
 
-    config = load_settings(BuildConfig, config_file, overrides)
+    shortcuts = [] if detect is None else [f"detection.detect_every={_detect_every(detect)}"]
+    shortcuts += [] if no_face is None else [f"detection.no_face={no_face}"]
+    config = load_settings(BuildConfig, config_file, (*overrides, *shortcuts))
     index = _index(dataset, root, annotation, frames, expression, corrections)
     _compare_counts(index, strict)
     options = ClusterOptions(workers=workers, scheduler=scheduler, memory_limit=memory_limit)
@@ -300,6 +314,16 @@ def preview(directory: Path, out: Path, count: int, clips: tuple[str, ...]) -> N
         chosen = list(videos[::step][:count])
     page = write_preview(directory, manifest, chosen, out)
     click.echo(f"{page}: {len(chosen)} contact sheets")
+
+
+def _detect_every(text: str) -> int:
+    """`first` is 0, `every` is 1, else the number."""
+    words = {"first": 0, "every": 1}
+    if text in words:
+        return words[text]
+    if text.isdigit() and int(text) > 0:
+        return int(text)
+    raise click.BadParameter(f"--detect {text!r}: must be first, every, or a number from 1")
 
 
 def _index(

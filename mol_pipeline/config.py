@@ -20,13 +20,22 @@ class Settings(BaseModel):
 class DetectionConfig(Settings):
     """How faces are found."""
 
-    search_px: int = Field(default=640, ge=80)
-    """The detector sees the image reduced to this longer side; the landmarks see it whole."""
+    detect_every: int = Field(default=0, ge=0)
+    """Detect anew in every n-th sampled frame; 0: in the first, then hold the box."""
+    largest_drift: float = Field(default=0.06, gt=0.0)
+    """A held box is given up when the landmarks moved by this share of its width,"""
+    largest_growth: float = Field(default=0.08, gt=0.0)
+    """or when the eyes' distance changed by this share,"""
+    confirm: bool = True
+    """or when the detector sees no face in a small picture of it."""
+    search_px: int | None = Field(default=None, ge=80)
+    """Search in the image reduced to this longer side, then refine around what was found:
+    faster in large images, but the box may change by a pyramid level. None: at full size."""
     upsample: int = Field(default=1, ge=0, le=3)
     """How often to double the image when no face is found at full size."""
-    no_face: Literal["reject", "interpolate"] = "reject"
-    """A sampled frame without a face rejects its video, or takes landmarks between
-    those of its neighbours in time."""
+    no_face: Literal["reject", "interpolate", "track", "fail"] = "reject"
+    """A sampled frame without a face rejects its video; takes landmarks between those of its
+    neighbours in time; takes those where the face was last; or ends the build."""
 
 
 class AlignmentConfig(Settings):

@@ -28,6 +28,29 @@ class FaceBox:
         """Centre `(x, y)`."""
         return (self.left + self.right) / 2, (self.top + self.bottom) / 2
 
+    def moved(self, right: int, down: int) -> "FaceBox":
+        """The box shifted by whole pixels."""
+        return FaceBox(
+            left=self.left + right,
+            top=self.top + down,
+            right=self.right + right,
+            bottom=self.bottom + down,
+            score=self.score,
+        )
+
+    def with_margin(self, share: float, height: int, width: int) -> tuple[int, int, int, int]:
+        """Left, top, right, bottom (exclusive) of the box and a margin, inside an image.
+
+        Args:
+            share: Margin as a share of the box's width.
+            height: Of the image.
+            width: Of the image.
+        """
+        margin = round(self.width * share)
+        left, top = max(0, self.left - margin), max(0, self.top - margin)
+        right, bottom = min(width, self.right + 1 + margin), min(height, self.bottom + 1 + margin)
+        return left, top, max(right, left + 1), max(bottom, top + 1)
+
     def scaled(self, horizontally: float, vertically: float) -> "FaceBox":
         """The box of the same face in an image that is larger by these factors."""
         return FaceBox(
@@ -62,6 +85,15 @@ class FaceDetector:
             for box, score in zip(boxes, scores, strict=True)
         ]
         return sorted(found, key=lambda box: -box.score)
+
+
+def same_face(one: FaceBox, other: FaceBox) -> bool:
+    """Whether two boxes cover the same face: their overlap is over 0.3 of their union."""
+    width = min(one.right, other.right) - max(one.left, other.left) + 1
+    height = min(one.bottom, other.bottom) - max(one.top, other.top) + 1
+    shared = max(width, 0) * max(height, 0)
+    union = sum((box.width * (box.bottom - box.top + 1)) for box in (one, other)) - shared
+    return shared > 0.3 * union
 
 
 def main_face(boxes: list[FaceBox], height: int, width: int) -> FaceBox | None:

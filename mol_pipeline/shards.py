@@ -34,6 +34,8 @@ class PreparedVideo:
     """The text columns of the video table."""
     key_frames: Mapping[str, int]
     """The number columns of the video table; -1 for none."""
+    several_faces: int = 0
+    """Frames in which the detector saw more than one face."""
 
     @property
     def clips(self) -> int:

@@ -6,7 +6,7 @@ An outcome is a prepared video or a named rejection; neither stops a build.
 import functools
 import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,16 +16,17 @@ from numpy.typing import NDArray
 
 from mol_pipeline import sampling
 from mol_pipeline.alignment import AlignedFace, align_face
-from mol_pipeline.config import BuildConfig, DetectionConfig, FlowConfig
+from mol_pipeline.config import BuildConfig, FlowConfig
 from mol_pipeline.contract.labels import LabelMapping
 from mol_pipeline.contract.manifest import RejectedVideo, VideoRecord
 from mol_pipeline.contract.shard_layout import FaceStatus
 from mol_pipeline.databases.index import SourceVideo, clip_record
-from mol_pipeline.detection import FaceBox, FaceDetector, main_face
+from mol_pipeline.detection import FaceDetector
 from mol_pipeline.flow import TVL1
 from mol_pipeline.frames import Grey, read_grey, read_video_frames
 from mol_pipeline.landmarks import LandmarkPredictor
 from mol_pipeline.shards import PreparedVideo
+from mol_pipeline.tracking import FaceTracker
 
 
 class Rejection(Exception):  # not an error of the program: an outcome of a video
@@ -68,17 +69,8 @@ def prepare_video(
     kernels = load_kernels(config.flow, landmark_model)
     clips = choose_clips(video, config)
     used = sorted({int(position) for clip in clips for position in clip})
-    greys = read_frames(video, root, used)
-    landmarks, statuses = find_landmarks(greys, kernels, config.detection)
-    faces: dict[int, AlignedFace] = {}
-    common = None
-    for position in used:
-        try:
-            faces[position] = align_face(greys[position], landmarks[position], common)
-        except ValueError as error:
-            raise Rejection("bad-landmarks", f"{video.frames[position][1]}: {error}") from error
-        if config.alignment.reference == "video":
-            common = faces[used[0]].transform
+    aligned = align_video(read_frames(video, root, used), kernels, config)
+    faces = aligned.faces
     return PreparedVideo(
         arrays={
             "frames": np.stack([[faces[i].image for i in clip] for clip in clips]),
@@ -88,7 +80,7 @@ def prepare_video(
             "landmarks": np.stack([[faces[i].landmarks for i in clip] for clip in clips]),
             "transforms": np.stack([[faces[i].transform for i in clip] for clip in clips]),
             "source_frames": np.array([[video.frames[i][0] for i in clip] for clip in clips]),
-            "face_status": np.array([[statuses[i] for i in clip] for clip in clips]),
+            "face_status": np.array([[aligned.statuses[i] for i in clip] for clip in clips]),
             "phase": np.arange(len(clips)),
         },
         identity={
@@ -103,6 +95,7 @@ def prepare_video(
             else getattr(video.key_frames, field)
             for field in ("onset", "apex", "offset")
         },
+        several_faces=aligned.several,
     )
 
 
@@ -133,8 +126,10 @@ def choose_clips(video: SourceVideo, config: BuildConfig) -> list[NDArray[np.int
     return clips
 
 
-def read_frames(video: SourceVideo, root: Path, positions: Sequence[int]) -> dict[int, Grey]:
-    """Frames of a video as grey `[height, width]`, by position.
+def read_frames(
+    video: SourceVideo, root: Path, positions: Sequence[int]
+) -> Iterator[tuple[int, Grey]]:
+    """Frames of a video as (position, grey `[height, width]`), in order.
 
     Raises:
         Rejection: If a file cannot be read or is no image.
@@ -143,72 +138,90 @@ def read_frames(video: SourceVideo, root: Path, positions: Sequence[int]) -> dic
     if place.is_file():
         position_of = {video.frames[position][0]: position for position in positions}
         try:
-            return {
-                position_of[number]: grey for number, grey in read_video_frames(place, position_of)
-            }
+            for number, grey in read_video_frames(place, position_of):
+                yield position_of[number], grey
         except (OSError, ValueError) as error:
             raise Rejection("unreadable-frame", f"{place}: {_reason(error)}") from error
-    greys = {}
+        return
     for position in positions:
         path = place / video.frames[position][1]
         try:
-            greys[position] = read_grey(path)
+            yield position, read_grey(path)
         except (OSError, ValueError) as error:
             raise Rejection("unreadable-frame", f"{path}: {_reason(error)}") from error
-    return greys
 
 
 def _reason(error: OSError | ValueError) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
-def find_landmarks(
-    greys: dict[int, Grey], kernels: Kernels, config: DetectionConfig
-) -> tuple[dict[int, NDArray[np.float64]], dict[int, FaceStatus]]:
-    """Landmarks `[68, 2]` of every frame, by position, and how each face was found.
+@dataclass(frozen=True)
+class AlignedVideo:
+    """The sampled frames of a video, aligned, by position."""
+
+    faces: dict[int, AlignedFace]
+    statuses: dict[int, FaceStatus]
+    several: int
+    """Frames in which the detector saw several faces; the largest and most central counts,
+    later the one that was there before."""
+
+
+def align_video(
+    frames: Iterable[tuple[int, Grey]], kernels: Kernels, config: BuildConfig
+) -> AlignedVideo:
+    """Find and align the face of every frame; one full-size frame is in memory at a time.
+
+    Args:
+        frames: (position, grey) in order.
+        kernels: Of this process.
+        config: Detection and alignment.
 
     Raises:
         Rejection: If a frame has no face and the policy is to reject, or none has one.
     """
-    landmarks: dict[int, NDArray[np.float64]] = {}
+    policy = config.detection.no_face
+    tracker = FaceTracker(kernels.detector, kernels.predictor, config.detection)
+    faces: dict[int, AlignedFace] = {}
     statuses: dict[int, FaceStatus] = {}
-    for position, grey in greys.items():
-        box, status = find_face(grey, kernels.detector, config)
-        if box is not None:
-            landmarks[position] = kernels.predictor.predict(grey, box)
-            statuses[position] = status
-    faceless = [position for position in greys if position not in landmarks]
-    if faceless and (config.no_face == "reject" or not landmarks):
+    landmarks: dict[int, NDArray[np.float64]] = {}
+    faceless: dict[int, Grey] = {}
+    common: NDArray[np.float64] | None = None
+    count = several = 0
+    for position, grey in frames:
+        count += 1
+        face = tracker.find(grey)
+        if face is None and policy == "track":
+            face = tracker.follow(grey)
+        if face is None:
+            faceless[position] = grey if policy in {"interpolate", "track"} else grey[:0]
+            continue
+        several += face.faces > 1
+        landmarks[position], statuses[position] = face.landmarks, face.status
+        faces[position] = _aligned(position, grey, face.landmarks, common)
+        if config.alignment.reference == "video" and common is None:
+            common = faces[position].transform
+    if faceless and (policy in {"reject", "fail"} or not landmarks):
         raise Rejection(
-            "no-face", f"no face in {len(faceless)} of {len(greys)} frames (first: {faceless[0]})"
+            "no-face", f"no face in {len(faceless)} of {count} frames (first: {min(faceless)})"
         )
     known = sorted(landmarks)
-    for position in faceless:
-        landmarks[position] = interpolate_landmarks(position, known, landmarks)
+    for position, grey in faceless.items():
+        between = interpolate_landmarks(position, known, landmarks)
         statuses[position] = FaceStatus.INTERPOLATED
-    return landmarks, statuses
+        faces[position] = _aligned(position, grey, between, common)
+    return AlignedVideo(faces, statuses, several)
 
 
-def find_face(
-    grey: Grey, detector: FaceDetector, config: DetectionConfig
-) -> tuple[FaceBox | None, FaceStatus]:
-    """The main face of a frame: in a reduced image, then at full size, then enlarged."""
-    height, width = grey.shape
-    shrink = config.search_px / max(height, width)
-    if shrink < 1.0:
-        size = (round(width * shrink), round(height * shrink))
-        small = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
-        box = main_face(detector.detect(small), *small.shape)
-        if box is not None:
-            return box.scaled(width / size[0], height / size[1]), FaceStatus.DETECTED
-    box = main_face(detector.detect(grey), height, width)
-    if box is not None:
-        return box, FaceStatus.DETECTED
-    for upsample in range(1, config.upsample + 1):
-        box = main_face(detector.detect(grey, upsample), height, width)
-        if box is not None:
-            return box, FaceStatus.UPSAMPLED
-    return None, FaceStatus.DETECTED
+def _aligned(
+    position: int,
+    grey: Grey,
+    landmarks: NDArray[np.float64],
+    common: NDArray[np.float64] | None,
+) -> AlignedFace:
+    try:
+        return align_face(grey, landmarks, common)
+    except ValueError as error:
+        raise Rejection("bad-landmarks", f"frame at position {position}: {error}") from error
 
 
 def interpolate_landmarks(
@@ -244,6 +257,7 @@ def video_record(
     return VideoRecord(
         **dict(clip_record(video, mappings)),
         face_frames=dict(sorted(status.items())),
+        several_faces=prepared.several_faces,
         shard=shard,
         first_row=first_row,
         rows=prepared.clips,

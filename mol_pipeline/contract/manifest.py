@@ -96,6 +96,8 @@ class VideoRecord(ClipRecord):
 
     face_frames: dict[str, int] = Field(default_factory=dict)
     """`FaceStatus` name in lower case -> number of sampled frames with that status."""
+    several_faces: int = 0
+    """Sampled frames in which the detector saw more than one face."""
     shard: str
     first_row: int = Field(ge=0)
     rows: int = Field(ge=1)

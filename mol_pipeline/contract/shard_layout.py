@@ -45,11 +45,13 @@ class FaceStatus(IntEnum):
     DETECTED = 0
     """The detector ran on this frame and found it."""
     TRACKED = 1
-    """The box comes from the landmarks of the frame before."""
+    """The box of an earlier frame was held: the face is where it was, and confirmed."""
     UPSAMPLED = 2
     """Found only after enlarging the image."""
     INTERPOLATED = 3
     """No face here: landmarks between those of the neighbours in time."""
+    UNCONFIRMED = 4
+    """No face here: landmarks where the face was last."""
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from mol_pipeline.contract.manifest import (
     write_manifest,
 )
 from mol_pipeline.databases.index import DatabaseIndex, SourceVideo
-from mol_pipeline.errors import ConfigError
+from mol_pipeline.errors import ConfigError, StageError
 from mol_pipeline.graph.workplace import BuildState, Receipt, Workplace
 from mol_pipeline.landmarks import find_landmark_model, landmark_model_sha256
 from mol_pipeline.segments import cut_long_videos
@@ -320,6 +320,11 @@ class _Run:
         message = ""
         if future.status == "finished":
             code = future.result()
+            if code == "no-face" and self.config.detection.no_face == "fail":
+                raise StageError(
+                    f"{self.index.videos[video].key}: a frame has no face, and "
+                    "detection.no_face is 'fail'; choose another policy with --no-face"
+                )
             if code:
                 self.rejected += 1
                 message = f"{self.index.videos[video].key}: rejected, {code}"

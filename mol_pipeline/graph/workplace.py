@@ -187,7 +187,7 @@ class Workplace:
             return
         path = self._video_path(video, ".npz")
         temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
-        meta = json.dumps([dict(outcome.identity), dict(outcome.key_frames)])
+        meta = json.dumps([dict(outcome.identity), dict(outcome.key_frames), outcome.several_faces])
         with temporary.open("wb") as file:
             parts: dict[str, Any] = {**outcome.arrays, "_meta": np.array(meta)}
             np.savez(file, **parts)
@@ -204,8 +204,10 @@ class Workplace:
                 arrays = {name: file[name] for name in file.files}  # reading checks the CRC
         except (FileNotFoundError, zipfile.BadZipFile, ValueError, EOFError):
             return None
-        identity, key_frames = json.loads(str(arrays.pop("_meta")))
-        return PreparedVideo(arrays=arrays, identity=identity, key_frames=key_frames)
+        identity, key_frames, several = json.loads(str(arrays.pop("_meta")))
+        return PreparedVideo(
+            arrays=arrays, identity=identity, key_frames=key_frames, several_faces=several
+        )
 
     def is_spooled(self, video: int) -> bool:
         """Whether an outcome is kept; cheap, reads nothing."""

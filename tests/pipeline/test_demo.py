@@ -14,7 +14,9 @@ from mol_pipeline.databases.samm import COLUMNS, Samm
 from mol_pipeline.databases.tables import read_table
 from mol_pipeline.errors import ConfigError
 from mol_pipeline.flow import tvl1_flow
-from mol_pipeline.stages import find_landmarks, load_kernels, read_grey
+from mol_pipeline.frames import read_grey
+from mol_pipeline.stages import load_kernels
+from mol_pipeline.tracking import FaceTracker
 
 KERNELS = load_kernels(FlowConfig(), None)
 
@@ -66,8 +68,8 @@ def test_dlib_finds_every_face(demo):
     out, _ = demo
     for video in Samm().index(out).videos[::5]:
         greys = {n: read_grey(out / video.folder / name) for n, name in video.frames}
-        landmarks, _ = find_landmarks(greys, KERNELS, DetectionConfig(upsample=0))
-        assert len(landmarks) == len(video.frames)
+        tracker = FaceTracker(KERNELS.detector, KERNELS.predictor, DetectionConfig(upsample=0))
+        assert all(tracker.find(grey) for grey in greys.values())
         assert next(iter(greys.values())).shape == (650, 960)
 
 
@@ -86,9 +88,10 @@ def test_tvl1_agrees_with_the_true_motion(number, expression, peak_px):
     rng = np.random.default_rng(0)
     truth = make_truth(subject, expression, np.arange(9), 8, peak_px, rng)
     frames = [render_frame(subject, truth, index, rng) for index in (0, 8)]
-    landmarks, _ = find_landmarks({0: frames[0]}, KERNELS, DetectionConfig())
-    first = align_face(frames[0], landmarks[0])
-    second = align_face(frames[1], landmarks[0], first.transform)
+    tracker = FaceTracker(KERNELS.detector, KERNELS.predictor, DetectionConfig())
+    landmarks = tracker.find(frames[0]).landmarks
+    first = align_face(frames[0], landmarks)
+    second = align_face(frames[1], landmarks, first.transform)
     expected = true_flow(truth, 0, 8, first.transform, second.transform)
     assert 0.5 < np.hypot(*expected).max() < peak_px + 3
 
