@@ -1,6 +1,6 @@
 """Time preparation against a straightforward pipeline on the same frames, in one run.
 
-    python benchmarks/prep.py [--size 650x960] [--frames 32] [--runs 3] [--out FILE.json]
+    python benchmarks/prep.py [--size 650x960] [--frames 64] [--runs 3] [--out FILE.json]
 
 Straightforward is what published scripts do: every image decoded twice, Dlib's detector with
 one upsampling on every frame, one process, TV-L1 on five crops of every pair. Ours is the
@@ -129,7 +129,7 @@ def compare(height: int, width: int, count: int, runs: int, flow_clips: int) -> 
         results: dict[str, list[dict[str, float]]] = {"straightforward": [], "ours": []}
         for _ in range(runs):
             slow, landmarks, slow_flows = straightforward(paths, kernels, flow_clips)
-            fast, video, flows = ours(paths, kernels, flow_clips)
+            fast, _, flows = ours(paths, kernels, flow_clips)
             results["straightforward"].append(slow.seconds)
             results["ours"].append(fast.seconds)
         tracker = FaceTracker(kernels.detector, kernels.predictor, DetectionConfig())
@@ -176,7 +176,7 @@ def main() -> None:
     """Both sizes, unless one is named."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", action="append", metavar="HEIGHTxWIDTH")
-    parser.add_argument("--frames", type=int, default=32)
+    parser.add_argument("--frames", type=int, default=64)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--flow-clips", type=int, default=1, help="clips whose flow is timed")
     parser.add_argument("--out", type=Path)

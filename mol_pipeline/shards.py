@@ -172,6 +172,15 @@ def shard_problems(directory: Path, shards: Sequence[ShardRecord]) -> Iterator[S
         yield ShardProblem("unfinished", path.name, "is left from an interrupted write")
 
 
+def remove_strays(directory: Path, shards: Sequence[ShardRecord]) -> Iterator[Path]:
+    """Delete shard files and leftovers that no record names; yields each."""
+    known = {shard.file for shard in shards}
+    for path in sorted([*directory.glob("shard-*.h5"), *directory.glob(".*.part")]):
+        if path.name not in known:
+            path.unlink()
+            yield path
+
+
 def open_shard(path: Path) -> h5py.File:
     """Open a shard for reading, without a lock (network file systems have none).
 

@@ -18,7 +18,7 @@ from mol_pipeline.detection import FaceBox, FaceDetector, main_face, same_face
 from mol_pipeline.geometry import eye_centres
 from mol_pipeline.landmarks import LandmarkPredictor
 
-CONFIRM_FACE_PX = 100
+CONFIRM_FACE_PX = 90
 """A face is confirmed in a small picture of itself, this wide: the detector knows 80 px and up."""
 CONFIRM_MARGIN = 0.25
 """Of the box's width, around it."""

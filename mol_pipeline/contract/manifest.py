@@ -133,6 +133,22 @@ class CountCheck(Record):
     expected: int
 
 
+class IndexOptions(Record):
+    """How the source was read: what `molprep index` was told."""
+
+    frames: str | None = None
+    """Folder under the root that frames were taken from."""
+    expression: Literal["all", "micro", "macro"] = "all"
+    corrections: bool = True
+
+
+class Part(Record):
+    """Which share of a build this is: part `number` of `of`."""
+
+    number: int = Field(ge=1)
+    of: int = Field(ge=1)
+
+
 class Provenance(Record):
     """Everything outside the frames that the content depends on."""
 
@@ -144,6 +160,7 @@ class Provenance(Record):
     annotation_sha256: str | None
     source_fingerprint: str
     """Hash over names and sizes of all source frames."""
+    index_options: IndexOptions = IndexOptions()
 
 
 class Manifest(Record):
@@ -166,6 +183,8 @@ class Manifest(Record):
     counts: tuple[CountCheck, ...] = ()
     notes: tuple[str, ...] = ()
     """What is odd about this copy of the database."""
+    part: Part | None = None
+    """None for a whole build; `molprep merge` joins the parts."""
 
     @property
     def clips(self) -> int:
@@ -204,13 +223,18 @@ def write_atomically(path: Path, content: bytes) -> None:
     temporary.replace(path)
 
 
-def write_manifest(manifest: Manifest, directory: Path) -> Path:
-    """Write `manifest.json` into the directory of its shards, by rename."""
-    path = directory / MANIFEST_NAME
+def manifest_bytes(manifest: Manifest) -> bytes:
+    """The file's content; equal manifests give equal bytes."""
     text = json.dumps(
         manifest.model_dump(mode="json"), indent=1, sort_keys=True, ensure_ascii=False
     )
-    write_atomically(path, (text + "\n").encode())
+    return (text + "\n").encode()
+
+
+def write_manifest(manifest: Manifest, directory: Path) -> Path:
+    """Write `manifest.json` into the directory of its shards, by rename."""
+    path = directory / MANIFEST_NAME
+    write_atomically(path, manifest_bytes(manifest))
     return path
 
 

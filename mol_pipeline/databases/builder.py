@@ -11,7 +11,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from mol_pipeline.contract.manifest import KeyFrames, KeyFrameSource, RejectedVideo
+from mol_pipeline.contract.manifest import (
+    IndexOptions,
+    KeyFrames,
+    KeyFrameSource,
+    RejectedVideo,
+)
 from mol_pipeline.databases.corrections import Corrector
 from mol_pipeline.databases.files import (
     FrameFolder,
@@ -87,6 +92,7 @@ class IndexBuilder:
         start = folder_inside(root, frames, "--frames") if frames else root
         self.folders = FrameFolders(root, start, rank)
         self.corrector = Corrector(database, enabled=apply_corrections)
+        self._options = IndexOptions(frames=frames, corrections=apply_corrections)
         self.notes: list[str] = []
         self._rejected: list[RejectedVideo] = []
         self._found: list[tuple[AnnotatedClip, KeyFrames, list[tuple[int, FrameFolder]]]] = []
@@ -301,6 +307,7 @@ class IndexBuilder:
             corrections=tuple(self.corrector.applied),
             counts=() if synthetic else compare_with_published(self.database, videos, edition),
             notes=tuple(self.notes),
+            options=self._options,
         )
 
     def _refuse_empty(self) -> None:

@@ -18,6 +18,7 @@ from mol_pipeline.contract.manifest import (
     ClipRecord,
     Correction,
     CountCheck,
+    IndexOptions,
     KeyFrames,
     RejectedVideo,
     hash_document,
@@ -74,6 +75,7 @@ class DatabaseIndex:
     corrections: tuple[Correction, ...] = ()
     counts: tuple[CountCheck, ...] = ()
     notes: tuple[str, ...] = ()
+    options: IndexOptions = field(default_factory=IndexOptions)
 
     @property
     def mappings(self) -> tuple[LabelMapping, ...]:
@@ -95,7 +97,8 @@ class DatabaseIndex:
             if video.annotations.get("expression", "micro") == expression
         )
         note = f"only {expression}-expressions: {len(kept)} of {len(self.videos)} clips"
-        return replace(self, videos=kept, notes=(*self.notes, note))
+        options = self.options.model_copy(update={"expression": expression})
+        return replace(self, videos=kept, notes=(*self.notes, note), options=options)
 
     def document(self, mapping: str | None = None) -> IndexDocument:
         """What was found, counted under a label mapping or by the owners' own words.

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from distributed import Client, Future, LocalCluster, as_completed
+from distributed import Client, Future, as_completed
 
 from mol_pipeline.config import BuildConfig
 from mol_pipeline.contract.labels import LabelMapping
 from mol_pipeline.contract.manifest import (
     MANIFEST_NAME,
     Manifest,
+    Part,
     Provenance,
     RejectedVideo,
     hash_file,
@@ -28,6 +29,7 @@ from mol_pipeline.contract.manifest import (
 )
 from mol_pipeline.databases.index import DatabaseIndex, SourceVideo
 from mol_pipeline.errors import ConfigError, StageError
+from mol_pipeline.graph.cluster import ClusterOptions, connect
 from mol_pipeline.graph.workplace import BuildState, Receipt, Workplace
 from mol_pipeline.landmarks import find_landmark_model, landmark_model_sha256
 from mol_pipeline.segments import cut_long_videos
@@ -41,20 +43,6 @@ CRASHED = "crashed"
 
 TASKS_PER_WORKER = 4
 """Tasks in flight for each worker: enough to keep it busy, few enough to stream."""
-
-
-@dataclass(frozen=True)
-class ClusterOptions:
-    """Where the work runs; changes nothing in what is written."""
-
-    workers: int | None = None
-    """Processes of the local cluster; one a core if None."""
-    scheduler: str | None = None
-    """Address of a running Dask scheduler, instead of a local cluster."""
-    memory_limit: str = "auto"
-    """Per worker, as Dask spells it (`2GiB`)."""
-    retries: int = 2
-    """How often a task is tried again after its worker died."""
 
 
 @dataclass(frozen=True)
@@ -96,11 +84,13 @@ def build(
     landmark_model: Path | None = None,
     cluster: ClusterOptions | None = None,
     overwrite: bool = False,
+    part: Part | None = None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
 ) -> BuildResult:
     """Prepare every video of an index into shards and a manifest under `out`.
 
-    Continues where an earlier run of the same build stopped.
+    Continues where an earlier run of the same build stopped. With `part` only that share
+    of the shards is made; `mol_pipeline.merge.merge` joins the shares.
 
     Raises:
         ConfigError: If `out` is in use, or holds a build from other input or settings.
@@ -120,6 +110,7 @@ def build(
         annotation_sha256=hash_file(index.annotation) if index.annotation else None,
         landmark_model_sha256=landmark_model_sha256(model),
         versions=versions(),
+        part=part,
     )
     place = Workplace(out.resolve())
     with place.locked():
@@ -128,9 +119,9 @@ def build(
             return BuildResult(finished, shards_written=0, shards_kept=len(finished.shards))
         place.open_state(state, overwrite=overwrite)
         if finished is not None:
-            _restore_receipts(place, index, config.shards.videos_per_shard, finished)
+            _restore_receipts(place, index, config.shards.videos_per_shard, finished, part)
         (place.out / MANIFEST_NAME).unlink(missing_ok=True)
-        run = _Run(index, config, place, model, cluster or ClusterOptions(), on_progress)
+        run = _Run(index, config, place, model, cluster or ClusterOptions(), on_progress, part)
         kept = run.collect_finished()
         written = run.work()
         manifest = _manifest(index, config, state, run.receipts)
@@ -174,6 +165,7 @@ def _finished(place: Workplace, state: BuildState) -> Manifest | None:
         annotation_sha256=provenance.annotation_sha256,
         landmark_model_sha256=provenance.landmark_model_sha256,
         versions=provenance.versions,
+        part=manifest.part,
     )
     changed = before.differences(state)
     if changed:
@@ -185,7 +177,7 @@ def _finished(place: Workplace, state: BuildState) -> Manifest | None:
 
 
 def _restore_receipts(
-    place: Workplace, index: DatabaseIndex, size: int, manifest: Manifest
+    place: Workplace, index: DatabaseIndex, size: int, manifest: Manifest, part: Part | None
 ) -> None:
     """Turn a damaged finished build into an unfinished one that keeps its good shards.
 
@@ -197,7 +189,7 @@ def _restore_receipts(
         (one.subject, one.clip): one for one in manifest.rejected if one.code in PROCESSING_CODES
     }
     shards = {shard.file: shard for shard in manifest.shards}
-    for number, members in enumerate(shard_members(len(index.videos), size)):
+    for number, members in shard_members(len(index.videos), size, part).items():
         keys = [(index.videos[i].subject, index.videos[i].clip) for i in members]
         receipt = Receipt(
             shard=shards.get(place.shard_path(number).name),
@@ -207,9 +199,17 @@ def _restore_receipts(
         place.write_receipt(number, receipt)
 
 
-def shard_members(videos: int, size: int) -> list[range]:
-    """Which videos of an index go into which shard: `size` neighbours each."""
-    return [range(first, min(first + size, videos)) for first in range(0, videos, size)]
+def shard_members(videos: int, size: int, part: Part | None = None) -> dict[int, range]:
+    """Which videos of an index go into which shard: `size` neighbours each.
+
+    A part takes neighbouring shards, under the numbers that they have in a whole build.
+    """
+    firsts = range(0, videos, size)
+    shards = [range(first, min(first + size, videos)) for first in firsts]
+    low, high = 0, len(shards)
+    if part is not None:
+        low, high = ((part.number + i) * len(shards) // part.of for i in (-1, 0))
+    return {number: shards[number] for number in range(low, high)}
 
 
 class _Run:
@@ -223,6 +223,7 @@ class _Run:
         model: Path,
         options: ClusterOptions,
         on_progress: Callable[[Progress], None],
+        part: Part | None,
     ) -> None:
         self.index = index
         self.config = config
@@ -230,14 +231,15 @@ class _Run:
         self.model = model
         self.options = options
         self.on_progress = on_progress
-        self.members = shard_members(len(index.videos), config.shards.videos_per_shard)
+        self.members = shard_members(len(index.videos), config.shards.videos_per_shard, part)
+        self.total = sum(map(len, self.members.values()))
         self.receipts: dict[int, Receipt] = {}
         self.done = 0
         self.rejected = 0
 
     def collect_finished(self) -> int:
         """Take over the shards of an earlier run; returns how many."""
-        for shard, members in enumerate(self.members):
+        for shard, members in self.members.items():
             receipt = self.place.receipt(shard)
             if receipt is None or any(one.code == CRASHED for one in receipt.rejected):
                 continue
@@ -248,11 +250,11 @@ class _Run:
 
     def work(self) -> int:
         """Do what is left; returns the number of shards written."""
-        todo = [shard for shard in range(len(self.members)) if shard not in self.receipts]
+        todo = [shard for shard in self.members if shard not in self.receipts]
         self._report()
         if not todo:
             return 0
-        with _client(self.options) as client:
+        with connect(self.options) as client:
             workers = max(1, len(client.scheduler_info()["workers"]))
             self._stream(client, iter(self._videos_of(todo)), window=workers * TASKS_PER_WORKER)
         return len(todo)
@@ -264,7 +266,7 @@ class _Run:
 
     def _stream(self, client: Client, videos: Iterator[tuple[int, int]], window: int) -> None:
         """Keep `window` tasks in flight; commit a shard as soon as its videos are done."""
-        waiting = {shard: len(members) for shard, members in enumerate(self.members)}
+        waiting = {shard: len(members) for shard, members in self.members.items()}
         crashed: dict[int, str] = {}
         tasks: dict[object, tuple[int, int | None]] = {}
         pool = as_completed(loop=client.loop)
@@ -341,7 +343,7 @@ class _Run:
         self.on_progress(
             Progress(
                 done=self.done,
-                total=len(self.index.videos),
+                total=self.total,
                 rejected=self.rejected,
                 shards=len(self.receipts),
                 message=message,
@@ -431,6 +433,7 @@ def _manifest(
             annotation_file=index.annotation.name if index.annotation else None,
             annotation_sha256=state.annotation_sha256,
             source_fingerprint=state.source_fingerprint,
+            index_options=index.options,
         ),
         shards=tuple(receipt.shard for receipt in ordered if receipt.shard is not None),
         videos=tuple(video for receipt in ordered for video in receipt.videos),
@@ -438,32 +441,5 @@ def _manifest(
         corrections=index.corrections,
         counts=index.counts,
         notes=index.notes,
+        part=state.part,
     )
-
-
-@contextlib.contextmanager
-def _client(options: ClusterOptions) -> Iterator[Client]:
-    """A client of the named scheduler, or of a local cluster of processes."""
-    if options.scheduler is not None:
-        try:
-            client = Client(options.scheduler, timeout="20s")
-        except (OSError, TimeoutError, ValueError) as error:
-            raise ConfigError(
-                f"{options.scheduler}: no Dask scheduler answers there ({error}); "
-                "start one with 'dask scheduler' or leave --scheduler out"
-            ) from error
-        with client:
-            yield client
-        return
-    cluster = LocalCluster(
-        n_workers=options.workers or os.cpu_count() or 1,
-        threads_per_worker=1,
-        processes=True,
-        host="127.0.0.1",
-        dashboard_address=":0",
-        memory_limit=options.memory_limit,
-        silence_logs=logging.CRITICAL,
-        preload=["mol_pipeline.graph.worker_setup"],
-    )
-    with cluster, Client(cluster) as client:
-        yield client

@@ -27,6 +27,7 @@ from pydantic import ValidationError
 
 from mol_pipeline.contract.manifest import (
     MANIFEST_NAME,
+    Part,
     Record,
     RejectedVideo,
     ShardRecord,
@@ -50,6 +51,7 @@ class BuildState(Record):
     annotation_sha256: str | None
     landmark_model_sha256: str
     versions: dict[str, str]
+    part: Part | None = None
 
     def differences(self, other: "BuildState") -> list[str]:
         """Names of what differs, in words for a message."""
@@ -60,6 +62,7 @@ class BuildState(Record):
             "annotation_sha256": "the annotation file",
             "landmark_model_sha256": "the landmark model",
             "versions": "the versions of the programs",
+            "part": "the part",
         }
         return [
             words for name, words in names.items() if getattr(self, name) != getattr(other, name)

@@ -1,0 +1,64 @@
+"""Where the work runs: processes of this machine, or a Dask cluster that runs already."""
+
+import contextlib
+import importlib.util
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from distributed import Client, LocalCluster
+
+from mol_pipeline.errors import ConfigError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ClusterOptions:
+    """Where the work runs; changes nothing in what is written."""
+
+    workers: int | None = None
+    """Processes of the local cluster; one a core if None."""
+    scheduler: str | None = None
+    """Address of a running Dask scheduler, instead of a local cluster."""
+    memory_limit: str = "auto"
+    """Per worker, as Dask spells it (`2GiB`)."""
+    retries: int = 2
+    """How often a task is tried again after its worker died."""
+
+
+@contextlib.contextmanager
+def connect(options: ClusterOptions) -> Iterator[Client]:
+    """A client of the named scheduler, or of a local cluster of processes.
+
+    Raises:
+        ConfigError: If no scheduler answers.
+    """
+    if not logger.isEnabledFor(logging.DEBUG):
+        logging.getLogger("distributed").setLevel(logging.ERROR)  # its own default is chatty
+    if options.scheduler is not None:
+        try:
+            client = Client(options.scheduler, timeout="20s")
+        except (OSError, TimeoutError, ValueError) as error:
+            raise ConfigError(
+                f"{options.scheduler}: no Dask scheduler answers there ({error}); "
+                "start one with 'dask scheduler' or leave --scheduler out"
+            ) from error
+        with client:
+            yield client
+        return
+    cluster = LocalCluster(
+        n_workers=options.workers or os.cpu_count() or 1,
+        threads_per_worker=1,
+        processes=True,
+        host="127.0.0.1",
+        dashboard_address=":0",
+        memory_limit=options.memory_limit,
+        silence_logs=logging.CRITICAL,
+        preload=["mol_pipeline.graph.worker_setup"],
+    )
+    with cluster, Client(cluster) as client:
+        if importlib.util.find_spec("bokeh"):  # without it the address shows nothing
+            logger.info("Dask dashboard: %s", client.dashboard_link)
+        yield client

@@ -1,0 +1,218 @@
+"""Parts joined, shards repaired, clips as plain files."""
+
+import csv
+import json
+import shutil
+
+import cv2
+import h5py
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from mol_pipeline.cli import main
+from mol_pipeline.contract.manifest import MANIFEST_NAME, Part, read_manifest, write_manifest
+from mol_pipeline.errors import ConfigError, ManifestError
+from mol_pipeline.graph.run import shard_members
+from mol_pipeline.merge import merge
+from tests.fakes import FakeClip, write_samm_tree
+
+CLIPS = [
+    FakeClip("006_1_1", 5, 6, 8, "Anger", shift_px=2),
+    FakeClip("006_1_2", 9999, 10000, 10000, "Happiness"),
+    FakeClip("007_1_1", 1, 2, 3, "Other", frames=[1]),
+    FakeClip("008_1_1", 20, 21, 21, "Contempt"),
+    FakeClip("009_1_1", 1, 2, 2, "Surprise", damaged=frozenset({2})),
+    FakeClip("010_1_1", 1, 2, 2, "Surprise"),
+    FakeClip("011_1_1", 5, 4, 2, "Surprise"),  # impossible: rejected while indexing
+]
+SETTINGS = ["--set", "sampling.frames=2", "--set", "shards.videos_per_shard=2", "--workers", "1"]
+
+
+def run(*arguments):
+    result = CliRunner().invoke(main, [*map(str, arguments)])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def content(directory):
+    return {
+        path.name: path.read_bytes()
+        for path in directory.iterdir()
+        if path.is_file() and not path.name.startswith(".")
+    }
+
+
+@pytest.fixture(scope="module")
+def builds(tmp_path_factory):
+    """A database, a whole build of it, and the same build in two parts."""
+    base = tmp_path_factory.mktemp("parts")
+    root = write_samm_tree(
+        base / "root", [c for c in CLIPS if c.onset <= c.offset], real_faces=True
+    )
+    write_samm_tree(base / "tables", CLIPS)
+    shutil.copy(base / "tables/SAMM_Micro_FACS_Codes_v2.xlsx", root)
+    command = ["build", "--dataset", "samm", "--root", root, *SETTINGS]
+    assert run(*command, "--out", base / "whole").exit_code == 6
+    for number in (1, 2):
+        result = run(*command, "--out", base / f"part-{number}", "--part", f"{number}/2")
+        assert result.exit_code == {1: 0, 2: 6}[number], result.output
+    return base
+
+
+def test_parts_merge_to_the_bytes_of_the_whole_build(builds, tmp_path):
+    out = tmp_path / "merged"
+    # The order in which they are named does not matter.
+    result = run("merge", builds / "part-2", builds / "part-1", "--out", out)
+    assert result.exit_code == 0, result.output
+    assert content(out) == content(builds / "whole")
+    assert len(read_manifest(out).rejected) == 3
+    assert run("verify", out).exit_code == 0
+
+
+def test_a_part_is_marked_and_cannot_be_taken_for_the_whole(builds, tmp_path):
+    manifest = read_manifest(builds / "part-2")
+    assert manifest.part == Part(number=2, of=2)
+    with pytest.raises(ConfigError, match=r"not the 2 parts of a build: missing \[1\]"):
+        merge([builds / "part-2"], tmp_path / "out")
+    with pytest.raises(ConfigError, match=r"twice \[2\]"):
+        merge([builds / "part-2", builds / "part-1", builds / "part-2"], tmp_path / "out")
+    with pytest.raises(ConfigError, match="differ in number of parts"):
+        merge([builds / "whole", builds / "part-1"], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("part", ["0/2", "3/2", "1", "a/b", "1/0"])
+def test_a_wrong_part_is_refused(builds, part):
+    result = run("build", "--dataset", "samm", "--root", builds, "--out", builds, "--part", part)
+    assert result.exit_code == 2
+    assert "must be I/N" in result.stderr
+
+
+@pytest.mark.parametrize(("videos", "size", "of"), [(7, 2, 3), (1, 4, 5), (100, 3, 7)])
+def test_parts_cover_every_shard_once(videos, size, of):
+    parts = [shard_members(videos, size, Part(number=i, of=of)) for i in range(1, of + 1)]
+    joined = [item for part in parts for item in part.items()]
+    assert joined == list(shard_members(videos, size).items())
+
+
+def test_other_settings_or_repeated_videos_do_not_merge(builds, tmp_path):
+    manifest = read_manifest(builds / "whole")
+    copy = tmp_path / "copy"
+    shutil.copytree(builds / "whole", copy)
+    with pytest.raises(ConfigError, match="samm/006/006_1_1 is in"):
+        merge([builds / "whole", copy], tmp_path / "out")
+    write_manifest(manifest.model_copy(update={"config_hash": "1" * 64}), copy)
+    with pytest.raises(ConfigError, match="differ in settings"):
+        merge([builds / "whole", copy], tmp_path / "out")
+    (copy / manifest.shards[0].file).unlink()
+    with pytest.raises(ManifestError, match="build that part again first"):
+        merge([builds / "whole", copy], tmp_path / "out")
+
+
+def test_two_builds_of_one_database_are_renumbered(builds, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(builds / "whole", copy)
+    manifest = read_manifest(copy)
+    others = [one.model_copy(update={"subject": f"9{one.subject}"}) for one in manifest.videos]
+    write_manifest(manifest.model_copy(update={"videos": tuple(others)}), copy)
+    merged = merge([builds / "whole", copy], tmp_path / "out")
+    assert [shard.file for shard in merged.shards] == [
+        f"shard-{number:05d}.h5" for number in range(2 * len(manifest.shards))
+    ]
+    assert len(merged.videos) == 2 * len(manifest.videos)
+    assert {video.shard for video in merged.videos} == {shard.file for shard in merged.shards}
+    assert run("verify", tmp_path / "out").exit_code == 0
+
+
+def test_repair_makes_only_what_is_broken_anew(builds, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(builds / "whole", copy)
+    first, second, third = sorted(copy.glob("*.h5"))
+    damaged = bytearray(second.read_bytes())
+    damaged[-300] ^= 4
+    second.write_bytes(damaged)
+    third.write_bytes(third.read_bytes()[:-10])
+    (copy / "shard-00009.h5").write_bytes(b"stray")
+    before = first.stat().st_mtime_ns
+
+    found = run("verify", copy)
+    assert found.exit_code == 4
+    assert [line.split(":")[0] for line in found.stderr.splitlines()[:3]] == [
+        "bytes",
+        "size",
+        "extra",
+    ]
+    assert run("verify", copy, "--repair").exit_code == 2
+    repaired = run("verify", copy, "--repair", "--root", builds / "root", "--workers", "1")
+    assert repaired.exit_code == 0, repaired.output
+    assert "shards written 2, kept 1" in repaired.stderr
+    assert content(copy) == content(builds / "whole")
+    assert first.stat().st_mtime_ns == before
+
+
+def test_a_repair_from_another_source_is_refused(builds, tmp_path):
+    copy, root = tmp_path / "copy", tmp_path / "root"
+    shutil.copytree(builds / "whole", copy)
+    shutil.copytree(builds / "root", root)
+    next(copy.glob("*.h5")).write_bytes(b"")
+    (root / "SAMM/006/006_1_1/006_00005.jpg").write_bytes(b"other")
+    result = run("verify", copy, "--repair", "--root", root)
+    assert result.exit_code == 3
+    assert "the source files" in result.stderr
+
+
+def test_export_writes_what_is_stored(builds, tmp_path):
+    out = tmp_path / "export"
+    result = run("export", builds / "whole", "--out", out)
+    assert result.exit_code == 0, result.output
+    manifest = read_manifest(builds / "whole")
+    with (out / "clips.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == manifest.clips
+    row = rows[0]
+    assert (row["subject"], row["clip"], row["class_5"]) == ("006", "006_1_1", "anger")
+    assert row["source_frames"] == "5 7"
+    with h5py.File(builds / "whole" / manifest.videos[0].shard) as shard:
+        frame, flow = shard["frames"][0, 1], shard["flow"][0]
+        points = shard["landmarks"][0]
+    folder = out / row["folder"]
+    picture = cv2.imread(str(folder / "frame-1.png"), cv2.IMREAD_GRAYSCALE)
+    np.testing.assert_array_equal(picture, frame)
+    np.testing.assert_array_equal(np.load(folder / "flow.npz")["flow"], flow)
+    listed = np.loadtxt(folder / "landmarks.csv", delimiter=",", skiprows=1)
+    np.testing.assert_allclose(listed[:, 2:].reshape(points.shape), points, atol=1e-4)
+    assert run("export", builds / "whole", "--out", out).exit_code == 3
+
+
+@pytest.mark.filterwarnings("ignore")  # of the library
+def test_the_croissant_description_is_valid_and_names_every_shard(builds, tmp_path):
+    import mlcroissant
+
+    result = run("export", builds / "whole", "--out", tmp_path, "--croissant-only")
+    assert result.exit_code == 0, result.output
+    document = json.loads((tmp_path / "croissant.json").read_text())
+    manifest = read_manifest(builds / "whole")
+    hashes = {one["@id"]: one["sha256"] for one in document["distribution"]}
+    assert set(hashes) == {MANIFEST_NAME, *(shard.file for shard in manifest.shards)}
+    assert all(hashes[shard.file] == shard.sha256 for shard in manifest.shards)
+    shutil.copy(tmp_path / "croissant.json", builds / "whole")
+    try:
+        dataset = mlcroissant.Dataset(builds / "whole/croissant.json")
+        records = list(dataset.records("videos"))
+    finally:
+        (builds / "whole/croissant.json").unlink()
+    assert len(records) == len(manifest.videos)
+    assert records[0]["videos/subject"] == b"006"
+
+
+def test_doctor_says_what_is_wrong_and_how_to_put_it_right(tmp_path):
+    good = run("doctor", "--out", tmp_path / "new")
+    assert good.exit_code == 0, good.output
+    assert "ok     TV-L1 of OpenCV" in good.stdout
+    assert "the published file" in good.stdout
+    bad = run("doctor", "--landmark-model", tmp_path / "none.dat")
+    assert bad.exit_code == 3
+    assert "WRONG  landmark model" in bad.stdout
+    assert "cure: 'pip install face_recognition_models==0.3.0'" in bad.stdout
