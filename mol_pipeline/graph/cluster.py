@@ -7,11 +7,16 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import dask
+import dask.utils
 from distributed import Client, LocalCluster
 
 from mol_pipeline.errors import ConfigError
 
 logger = logging.getLogger(__name__)
+
+LEAST_MEMORY = 450 * 2**20
+"""Bytes a worker needs: interpreter, OpenCV, Dlib, its model of 100 MB, one large frame."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,25 @@ class ClusterOptions:
     """Per worker, as Dask spells it (`2GiB`)."""
     retries: int = 2
     """How often a task is tried again after its worker died."""
+
+
+def _check_memory(limit: str) -> None:
+    """Refuse a limit under which no worker can live: Dask would restart them for ever.
+
+    Raises:
+        ConfigError: If the limit is no size, or too small.
+    """
+    if limit in {"auto", "0"}:
+        return
+    try:
+        size = dask.utils.parse_bytes(limit)
+    except ValueError as error:
+        raise ConfigError(f"--memory-limit {limit}: is no size; write e.g. 2GiB") from error
+    if size < LEAST_MEMORY:
+        raise ConfigError(
+            f"--memory-limit {limit}: a worker needs {LEAST_MEMORY / 2**20:.0f} MiB for its "
+            "models alone; give more, or use fewer --workers"
+        )
 
 
 @contextlib.contextmanager
@@ -48,6 +72,9 @@ def connect(options: ClusterOptions) -> Iterator[Client]:
         with client:
             yield client
         return
+    _check_memory(options.memory_limit)
+    # A task whose worker died is tried elsewhere this often; then it is the task's fault.
+    dask.config.set({"distributed.scheduler.allowed-failures": options.retries})
     cluster = LocalCluster(
         n_workers=options.workers or os.cpu_count() or 1,
         threads_per_worker=1,

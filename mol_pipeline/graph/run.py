@@ -6,6 +6,8 @@ prepared video waits on disk until its shard is complete. Tasks may run twice
 """
 
 import contextlib
+import errno
+import itertools
 import logging
 import os
 from collections.abc import Callable, Iterator
@@ -13,7 +15,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from distributed import Client, Future, as_completed
+from distributed import Client, Future, KilledWorker, as_completed
 
 from mol_pipeline.config import BuildConfig
 from mol_pipeline.contract.labels import LabelMapping
@@ -40,6 +42,9 @@ logger = logging.getLogger(__name__)
 
 CRASHED = "crashed"
 """Reason code of a video whose task died unexpectedly; the next run tries it again."""
+
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
+"""Errors of the disk that no other video will escape."""
 
 TASKS_PER_WORKER = 4
 """Tasks in flight for each worker: enough to keep it busy, few enough to stream."""
@@ -113,7 +118,7 @@ def build(
         part=part,
     )
     place = Workplace(out.resolve())
-    with place.locked():
+    with _room_to_write(out), place.locked():
         finished = None if overwrite else _finished(place, state)
         if finished is not None and not list(shard_problems(place.out, finished.shards)):
             return BuildResult(finished, shards_written=0, shards_kept=len(finished.shards))
@@ -129,6 +134,21 @@ def build(
         if not any(one.code == CRASHED for one in manifest.rejected):
             place.close()
     return BuildResult(manifest, shards_written=written, shards_kept=kept)
+
+
+@contextlib.contextmanager
+def _room_to_write(out: Path) -> Iterator[None]:
+    """Name a full disk as what it is.
+
+    Raises:
+        StageError: If there is no room for a file of this process.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in NO_ROOM:
+            raise full_disk(out, error) from error
+        raise
 
 
 def versions() -> dict[str, str]:
@@ -265,42 +285,54 @@ class _Run:
                 yield shard, video
 
     def _stream(self, client: Client, videos: Iterator[tuple[int, int]], window: int) -> None:
-        """Keep `window` tasks in flight; commit a shard as soon as its videos are done."""
+        """Keep `window` tasks in flight; commit a shard as soon as its videos are done.
+
+        A video whose worker died may be an innocent neighbour of the one that killed it: it
+        is tried once more when nothing else runs.
+        """
         waiting = {shard: len(members) for shard, members in self.members.items()}
         crashed: dict[int, str] = {}
+        suspects: list[tuple[int, int]] = []
+        alone: set[int] = set()
         tasks: dict[object, tuple[int, int | None]] = {}
         pool = as_completed(loop=client.loop)
 
-        def submit_video() -> None:
-            for shard, video in videos:
-                future = client.submit(
-                    _prepare_to_spool,
-                    video,
-                    self.index.videos[video],
-                    self.index.root,
-                    self.config,
-                    self.model,
-                    self.place,
-                    key=f"video-{video}",
-                    retries=self.options.retries,
-                    pure=False,
-                )
-                tasks[future.key] = shard, video
-                pool.add(future)
-                return
+        def submit(shard: int, video: int) -> None:
+            future = client.submit(
+                _prepare_to_spool,
+                video,
+                self.index.videos[video],
+                self.index.root,
+                self.config,
+                self.model,
+                self.place,
+                key=f"video-{video}{'-alone' if video in alone else ''}",
+                retries=0 if video in alone else self.options.retries,
+                pure=False,
+            )
+            tasks[future.key] = shard, video
+            pool.add(future)
 
-        for _ in range(window):
-            submit_video()
+        for shard, video in itertools.islice(videos, window):
+            submit(shard, video)
         for future in pool:
-            shard, video = tasks.pop(future.key)
-            if video is None:
-                self.receipts[shard] = future.result()
+            shard, member = tasks.pop(future.key)
+            _stop_on_full_disk(future, self.place.out)
+            if member is None:
+                self.receipts[shard] = _result(future, self.place.shard_path(shard))
                 self._report()
-                continue
-            self._note(future, video, crashed)
-            waiting[shard] -= 1
-            submit_video()
-            if waiting[shard] == 0:
+            elif isinstance(_error(future), KilledWorker) and member not in alone:
+                suspects.append((shard, member))
+            else:
+                self._note(future, member, crashed)
+                waiting[shard] -= 1
+            if member is not None and (following := next(videos, None)):
+                submit(*following)
+            if not tasks and suspects:
+                shard_of_suspect, suspect = suspects.pop(0)
+                alone.add(suspect)
+                submit(shard_of_suspect, suspect)
+            if waiting[shard] == 0 and member is not None:
                 members = self.members[shard]
                 commit = client.submit(
                     _commit_shard,
@@ -331,7 +363,7 @@ class _Run:
                 self.rejected += 1
                 message = f"{self.index.videos[video].key}: rejected, {code}"
         else:
-            error = future.exception()
+            error = _error(future)
             crashed[video] = f"{type(error).__name__}: {error}"
             self.rejected += 1
             message = f"{self.index.videos[video].key}: crashed, {crashed[video]}"
@@ -349,6 +381,43 @@ class _Run:
                 message=message,
             )
         )
+
+
+def _error(future: Future) -> BaseException | None:
+    return future.exception() if future.status == "error" else None
+
+
+def _result(future: Future, path: Path) -> Receipt:
+    """Receipt of a shard.
+
+    Raises:
+        StageError: If it could not be written.
+    """
+    error = _error(future)
+    if error is not None:
+        raise StageError(
+            f"{path}: could not be written ({type(error).__name__}: {error}); "
+            "what is prepared is kept: run again"
+        ) from error
+    return future.result()
+
+
+def _stop_on_full_disk(future: Future, out: Path) -> None:
+    """End the build when a task could not write: every other one would fail likewise.
+
+    Raises:
+        StageError: If the disk is full, a quota is reached, or writing is not permitted.
+    """
+    error = _error(future)
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        raise full_disk(out, error) from error
+
+
+def full_disk(out: Path, error: OSError) -> StageError:
+    """What to say when there is no room to write."""
+    return StageError(
+        f"{out}: cannot write ({error.strerror}); finished shards are kept: make room and run again"
+    )
 
 
 def _prepare_to_spool(
