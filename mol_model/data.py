@@ -14,8 +14,15 @@ from torch import Tensor
 
 from mol_model.protocols import Sample, common_mapping, sample_of
 from mol_pipeline.contract.manifest import Manifest, VideoRecord, hash_document, read_manifest
-from mol_pipeline.contract.shard_layout import CLIP_ARRAYS_BY_NAME, SCHEMA_VERSION
+from mol_pipeline.contract.shard_layout import (
+    CLIP_ARRAYS_BY_NAME,
+    HDF5_DAMAGE,
+    SCHEMA_VERSION,
+)
 from mol_pipeline.errors import ConfigError, ManifestError
+
+READ_ARRAYS = ("frames", "flow", "landmarks")
+"""What training reads of a shard."""
 
 READ_AHEAD = 2
 """Batches that a background thread prepares while one is in use."""
@@ -176,8 +183,9 @@ class ShardSet:
             if path not in self._files:  # opened where it is used: handles do not travel
                 self._files[path] = h5py.File(path, "r", locking=False)
             file = self._files[path]
-            data = (file["frames"][row], file["flow"][row], file["landmarks"][row])
-        except (OSError, KeyError, IndexError, ValueError) as error:
+            frames, flow, landmarks = (file[name][row] for name in READ_ARRAYS)
+            data = (frames, flow, landmarks)
+        except HDF5_DAMAGE as error:
             raise ManifestError(
                 f"{path}: row {row} cannot be read ({error}); run 'molprep verify {path.parent}'"
             ) from error
@@ -216,11 +224,17 @@ class ShardSet:
             try:
                 with h5py.File(path, "r", locking=False) as file:
                     version = file.attrs.get("schema_version")
-                    rows = len(file["frames"]) if "frames" in file else 0
-                    expected = CLIP_ARRAYS_BY_NAME["frames"].row_shape(manifest.frames_per_clip)
-                    fits = rows == shard.clips and file["frames"].shape[1:] == expected
-            except OSError as error:
-                raise ManifestError(f"{path}: is no HDF5 file ({error}); rebuild it") from error
+                    rows = len(file["frames"])
+                    fits = rows == shard.clips and all(
+                        file[name].dtype == CLIP_ARRAYS_BY_NAME[name].dtype
+                        and file[name].shape
+                        == (rows, *CLIP_ARRAYS_BY_NAME[name].row_shape(manifest.frames_per_clip))
+                        for name in READ_ARRAYS
+                    )
+            except HDF5_DAMAGE as error:
+                raise ManifestError(
+                    f"{path}: cannot be read as a shard ({error}); run 'molprep verify {directory}'"
+                ) from error
             if version != SCHEMA_VERSION or not fits:
                 raise ManifestError(
                     f"{path}: does not fit its manifest (schema {version}, {rows} clips; the "

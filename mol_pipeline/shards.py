@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from mol_pipeline.contract.manifest import ShardRecord, hash_file
 from mol_pipeline.contract.shard_layout import (
     CLIP_ARRAYS,
+    HDF5_DAMAGE,
     SCHEMA_VERSION,
     VIDEO_NUMBER_COLUMNS,
     VIDEO_TABLE,
@@ -189,11 +190,11 @@ def open_shard(path: Path) -> h5py.File:
     """
     try:
         file = h5py.File(path, "r", locking=False)
-    except OSError as error:
+        version = file.attrs.get("schema_version")
+    except HDF5_DAMAGE as error:
         raise ManifestError(
             f"{path}: cannot be opened as HDF5 ({error}); run molprep verify"
         ) from error
-    version = file.attrs.get("schema_version")
     if version != SCHEMA_VERSION:
         file.close()
         raise ManifestError(

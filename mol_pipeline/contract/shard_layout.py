@@ -25,6 +25,9 @@ import numpy as np
 SCHEMA_VERSION = 1
 """Version of shard and manifest. A reader refuses any other."""
 
+HDF5_DAMAGE = (OSError, KeyError, IndexError, RuntimeError, ValueError, TypeError)
+"""What h5py raises, by the place of the damage in a file."""
+
 ALIGNED_PX = 144
 """Side of an aligned frame (MOL, Sec. 4.1.3)."""
 
