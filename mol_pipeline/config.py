@@ -92,8 +92,9 @@ class ShardConfig(Settings):
 
     videos_per_shard: int = Field(default=16, ge=1)
     """A shard is the unit of commit: what a crash can cost."""
-    compression: Literal["blosc2-zstd", "gzip", "none"] = "blosc2-zstd"
-    """`gzip` can be read without a plugin (MATLAB, HDFView)."""
+    compression: Literal["blosc2-zstd", "blosc2-lz4", "gzip", "none"] = "blosc2-zstd"
+    """By measurement (decision record 0013). `gzip` can be read without a plugin (MATLAB,
+    HDFView); `none` reads fastest."""
 
 
 class BuildConfig(Settings):

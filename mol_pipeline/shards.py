@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import h5py
 import hdf5plugin
@@ -45,11 +45,16 @@ class PreparedVideo:
 
 
 def _compression(name: str) -> dict[str, Any]:
-    if name == "blosc2-zstd":
+    codecs: dict[str, tuple[Literal["zstd", "lz4"], int]] = {
+        "blosc2-zstd": ("zstd", 1),
+        "blosc2-lz4": ("lz4", 5),
+    }
+    if name in codecs:
+        codec, level = codecs[name]
         # Blosc2 writes its number of threads into every chunk and by default takes it from
         # the machine; the bytes must not tell machines apart.
         os.environ["BLOSC_NTHREADS"] = "1"
-        return dict(hdf5plugin.Blosc2(cname="zstd", clevel=5, filters=hdf5plugin.Blosc2.SHUFFLE))
+        return dict(hdf5plugin.Blosc2(cname=codec, clevel=level, filters=hdf5plugin.Blosc2.SHUFFLE))
     if name == "gzip":
         return {"compression": "gzip", "compression_opts": 6, "shuffle": True}
     return {}

@@ -7,6 +7,7 @@ import shutil
 import h5py
 import numpy as np
 import pytest
+from distributed import LocalCluster
 
 from mol_pipeline.config import BuildConfig, SamplingConfig, ShardConfig
 from mol_pipeline.contract.manifest import MANIFEST_NAME, read_manifest
@@ -88,6 +89,22 @@ def test_two_builds_with_other_workers_give_the_same_bytes(built, tmp_path):
     assert MANIFEST_NAME in names and len(names) == 4
     for name in names:
         assert (tmp_path / "again" / name).read_bytes() == (out / name).read_bytes(), name
+
+
+def test_a_running_scheduler_gives_the_same_bytes_and_an_absent_one_is_named(built, tmp_path):
+    root, out, _, _ = built
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0") as cluster:
+        options = ClusterOptions(scheduler=cluster.scheduler_address)
+        build(Samm().index(root), CONFIG, tmp_path / "out", cluster=options)
+    for path in [*out.glob("*.h5"), out / MANIFEST_NAME]:
+        assert (tmp_path / "out" / path.name).read_bytes() == path.read_bytes(), path.name
+    with pytest.raises(ConfigError, match="no Dask scheduler answers there"):
+        build(
+            Samm().index(root),
+            CONFIG,
+            tmp_path / "none",
+            cluster=ClusterOptions(scheduler="tcp://127.0.0.1:9"),
+        )
 
 
 def test_a_finished_build_is_verified_and_kept(built):
