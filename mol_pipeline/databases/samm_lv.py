@@ -26,7 +26,7 @@ COLUMNS: Columns = {
     "onset": ("Onset", "Onset Frame"),
     "apex": ("Apex", "Apex Frame"),
     "offset": ("Offset", "Offset Frame"),
-    "type": ("Type", "Micro", "Micro/Macro"),
+    "type": ("Type", "Micro", "Micro/Macro", "Macro/Micro", "Movement Type", "Expression Type"),
 }
 OPTIONAL: Columns = {"action_units": ("Action Units", "AUs", "AU")}
 OWNERS_ORDER = {
