@@ -52,6 +52,8 @@ class CheckpointRecord(BaseModel):
     synthetic: bool
     selection: str
     """How the model was chosen, e.g. `last`."""
+    score: float | None = None
+    """Accuracy by which it was chosen, on the people that `selection` names."""
     tensors_sha256: str = ""
 
 

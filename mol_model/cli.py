@@ -57,10 +57,16 @@ def main(verbose: int) -> None:
     "--classes", metavar="MAPPING", help="Label mapping, e.g. 3 or 5; default: the first."
 )
 @click.option("--steps", type=click.IntRange(min=1), help="Optimiser steps of a fold.")
+@click.option(
+    "--selection",
+    type=click.Choice(("last", "validation", "test-best")),
+    help="Model that is tested: after the last step (default), best on people held out inside "
+    "the training part, or best on the test fold (optimistic).",
+)
 @click.option("--seed", type=int, help="Of weights, order and augmentation.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Folds at once; on a CPU one a core.")
-@click.option("--folds", help="Only these folds, by name, separated by commas.")
+@click.option("--folds", help="Only these folds: names, or numbers such as 0-6, by commas.")
 @click.option("--config", "config_file", type=FOLDER, help="Settings as YAML.")
 @click.option(
     "--set",
@@ -77,6 +83,7 @@ def fit(
     protocol: str | None,
     classes: str | None,
     steps: int | None,
+    selection: str | None,
     seed: int | None,
     device: str,
     jobs: int | None,
@@ -98,7 +105,7 @@ def fit(
 
     shortcuts = [
         f"training.{name}={value}"
-        for name, value in (("steps", steps), ("seed", seed))
+        for name, value in (("steps", steps), ("selection", selection), ("seed", seed))
         if value is not None
     ]
     if protocol is not None:
@@ -257,6 +264,8 @@ def _result(metrics: dict) -> str:
         f"{mark}{metrics['protocol']}, {metrics['folds']} folds, {metrics['videos']} held-out "
         f"videos, model chosen: {metrics['selection']}, seed {metrics['seed']}"
     )
+    if metrics["selection"] == "test-best":
+        lines.append("  OPTIMISTIC: the model was chosen on the test folds themselves")
     if "recognition" in metrics:
         got, base = metrics["recognition"], metrics["majority_class"]
         for key, name in (
@@ -268,6 +277,12 @@ def _result(metrics: dict) -> str:
             lines.append(
                 f"  {name:<9}{100 * got[key]:6.1f} %   (majority class {100 * base[key]:.1f} %)"
             )
+    parts = metrics.get("by_database", {})
+    for database, scores in parts.items() if len(parts) > 1 else ():
+        lines.append(
+            f"  {database}: {scores['videos']} videos, UF1 {100 * scores['unweighted_f1']:.1f} %, "
+            f"UAR {100 * scores['unweighted_average_recall']:.1f} %"
+        )
     flow, points = metrics["flow"], metrics["landmarks"]
     lines.append(
         f"  AEPE     {flow['average_end_point_error_px']:6.3f} px  "

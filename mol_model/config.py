@@ -143,6 +143,13 @@ class TrainingConfig(Settings):
     """`balanced` weighs classes of the training part inversely to their clips; none: P."""
     seed: int = 0
     """Of weights, order and augmentation."""
+    selection: Literal["last", "validation", "test-best"] = "last"
+    """Which model is tested: the one after the last step; the best on people held out inside
+    the training part; the best on the test part itself (R), which is optimistic and says so."""
+    evaluate_every: int = Field(default=100, ge=1)
+    """Steps between looks at the held-out people, for `validation` and `test-best`."""
+    validation_share: float = Field(default=0.15, gt=0.0, lt=1.0)
+    """Of the training videos that validation takes, in whole people."""
     log_every: int = Field(default=10, ge=1)
     """Steps between lines of `metrics.jsonl`."""
     checkpoint_every: int = Field(default=100, ge=1)

@@ -108,6 +108,11 @@ def evaluate_fold(
     return predictions
 
 
+def video_accuracy(predictions: Sequence[VideoPrediction]) -> float:
+    """Share of videos whose class is right."""
+    return float(np.mean([one.predicted == one.label for one in predictions]))
+
+
 def pooled_metrics(
     predictions: Sequence[VideoPrediction], classes: Sequence[str]
 ) -> dict[str, Any]:
@@ -141,7 +146,22 @@ def pooled_metrics(
             **recognition_scores(majority),
         }
         metrics["confusion"] = confusion.tolist()
+        metrics["by_database"] = _scores_by_database(predictions, len(classes))
     return metrics
+
+
+def _scores_by_database(
+    predictions: Sequence[VideoPrediction], classes: int
+) -> dict[str, dict[str, float]]:
+    """Scores of each database from the same pooled predictions (MOL Table VI)."""
+    scores = {}
+    for database in sorted({one.database for one in predictions}):
+        of_it = [one for one in predictions if one.database == database]
+        confusion = confusion_matrix(
+            [one.label for one in of_it], [one.predicted for one in of_it], classes
+        )
+        scores[database] = {"videos": len(of_it), **recognition_scores(confusion)}
+    return scores
 
 
 def prediction_to_json(prediction: VideoPrediction) -> dict[str, Any]:

@@ -45,6 +45,10 @@ and must not stand beside published results.</p>{% endif %}
 <tr><td>unweighted average recall (UAR)<td>{{ pct(m.recognition.unweighted_average_recall) }}
  <td>{{ pct(m.majority_class.unweighted_average_recall) }}
 {% endif %}
+{% for name, part in (m.by_database or {}).items() if m.by_database|length > 1 %}
+<tr><td>{{ name }}, {{ part.videos }} videos: UF1<td>{{ pct(part.unweighted_f1) }}<td>
+<tr><td>{{ name }}: UAR<td>{{ pct(part.unweighted_average_recall) }}<td>
+{% endfor %}
 <tr><th>Optical flow<th>this model<th>no motion
 <tr><td>average end-point error, px<td>{{ num(m.flow.average_end_point_error_px) }}
  <td>{{ num(m.flow.zero_flow_end_point_error_px) }}
@@ -60,8 +64,7 @@ and must not stand beside published results.</p>{% endif %}
 <tr><td>protocol<td>{{ m.protocol }}: every subject is tested by a model that never saw it
 <tr><td>pooling<td>scores come from the pooled predictions of all folds; a video's phases are
  averaged
-<tr><td>model choice<td><b>{{ m.selection }}</b>: the model after the last step; no test
- fold was looked at
+<tr><td>model choice<td><b>{{ m.selection_means }}</b>
 <tr><td>classes<td>{{ m.classes|join(", ") }} (mapping {{ m.label_mapping }}, in this order)
 <tr><td>flavour<td>{{ flavour }}
 <tr><td>seed<td>{{ m.seed }} (one seed: no spread is known)

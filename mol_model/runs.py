@@ -36,7 +36,7 @@ from mol_model.evaluation import (
 )
 from mol_model.pictures import draw_example
 from mol_model.protocols import PROTOCOL_TITLES, Fold, make_folds
-from mol_model.training import SELECTION, StepReport, train_fold
+from mol_model.training import SELECTIONS, StepReport, train_fold
 from mol_model.transforms import Normalisation
 from mol_pipeline.contract.manifest import hash_document, write_atomically
 from mol_pipeline.contract.settings import dump_settings
@@ -160,7 +160,8 @@ def fit(
         "databases": list(data.databases),
         "protocol": PROTOCOL_TITLES[config.protocol.name],
         "label_mapping": data.mapping,
-        "selection": SELECTION,
+        "selection": config.training.selection,
+        "selection_means": SELECTIONS[config.training.selection],
         "seed": config.training.seed,
         "manifest_hash": data.manifest_hash,
         **pooled_metrics(predictions, data.classes),
@@ -177,18 +178,26 @@ def fit_to_data(config: RunConfig, data: ShardSet) -> RunConfig:
 
 
 def select_folds(folds: list[Fold], names: Sequence[str]) -> list[Fold]:
-    """Folds by name.
+    """Folds by name, by number from 0, or by a range of numbers (`0-6`).
 
     Raises:
-        ConfigError: If a name is unknown.
+        ConfigError: If there is no such fold.
     """
     if not names:
         return folds
-    known = {fold.name for fold in folds}
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise ConfigError(f"--folds {', '.join(unknown)}: no such fold; there are {sorted(known)}")
-    return [fold for fold in folds if fold.name in names]
+    chosen: set[str] = set()
+    for name in names:
+        by_name = [fold.name for fold in folds if fold.name == name]
+        first, _, last = name.partition("-")
+        if not by_name and first.isdigit() and (last or first).isdigit():
+            by_name = [fold.name for fold in folds[int(first) : int(last or first) + 1]]
+        if not by_name:
+            listed = ", ".join(fold.name for fold in folds)
+            raise ConfigError(
+                f"--folds {name}: no such fold; there are {listed}, or 0-{len(folds) - 1}"
+            )
+        chosen.update(by_name)
+    return [fold for fold in folds if fold.name in chosen]
 
 
 def write_predictions(

@@ -20,6 +20,7 @@ from mol_model.build import build_network
 from mol_model.checkpoint import CheckpointRecord, load_checkpoint, restore, save_checkpoint
 from mol_model.config import RunConfig
 from mol_model.data import ShardSet
+from mol_model.evaluation import evaluate_fold, video_accuracy
 from mol_model.losses import LossTerms, joint_loss
 from mol_model.metric_log import MetricLog
 from mol_model.network import MOL
@@ -28,8 +29,14 @@ from mol_model.transforms import ClipInputs, Normalisation, apply_view, random_v
 from mol_pipeline.contract.shard_layout import ALIGNED_PX
 from mol_pipeline.errors import TrainingError
 
-SELECTION = "last"
-"""The model after the last step is the one that is tested; no test fold is looked at."""
+SELECTIONS = {
+    "last": "last: the model after the last step; no test fold was looked at",
+    "validation": "validation: the best model on people held out inside each training part; no "
+    "test fold was looked at",
+    "test-best": "test-best: OPTIMISTIC, the best model on the test fold itself, as the authors' "
+    "release chooses; not comparable with honest results",
+}
+"""How the model that is tested was chosen, for every output."""
 
 
 @dataclass(frozen=True)
@@ -98,11 +105,12 @@ def train_fold(
     device: torch.device,
     on_step: Callable[[StepReport], None] = lambda report: None,
 ) -> tuple[MOL, CheckpointRecord]:
-    """Train on a fold's training part, or continue; returns the model after the last step.
+    """Train on a fold's training part, or continue; returns the chosen model.
 
     Args:
         data: The shards.
-        fold: Whose training part is used; its test part is not touched.
+        fold: Whose training part is used. Its test part is touched only if
+            `training.selection` is `test-best`.
         config: All settings.
         directory: For `checkpoint.*`, `metrics.jsonl` and TensorBoard.
         device: Where to compute.
@@ -113,6 +121,7 @@ def train_fold(
     """
     directory.mkdir(parents=True, exist_ok=True)
     training = config.training
+    fold, watched = watched_videos(data, fold, config)
     clips = data.clips_of(fold.train)
     torch.manual_seed(seed_of(training.seed, fold.name, 0))
     model = build_network(config.model).to(device)
@@ -147,10 +156,11 @@ def train_fold(
             std=normalisation.std,
             manifest_hash=data.manifest_hash,
             synthetic=data.synthetic,
-            selection=SELECTION,
+            selection=training.selection,
         )
+    best = directory / "best"
     if start >= training.steps:
-        return model, record
+        return _chosen(model, record, best, watched)
 
     plan = batch_plan(clips, min(training.batch_size, len(clips)), training.seed, fold.name)
     for _ in range(start):
@@ -187,11 +197,74 @@ def train_fold(
                 values = {name: value.item() for name, value in terms._asdict().items()}
                 log.write(done, {**values, "learning_rate": learning_rate(config, step)}, rate)
                 on_step(StepReport(done, training.steps, values, rate))
+            if watched and (done % training.evaluate_every == 0 or done == training.steps):
+                look = Fold(name=fold.name, train=fold.train, test=watched)
+                predictions = evaluate_fold(model, data, look, normalisation, device=device)
+                _keep_best(best, record, done, video_accuracy(predictions), model)
+                model.train()
             if done % training.checkpoint_every == 0 and done < training.steps:
                 record = record.model_copy(update={"step": done})
                 save_checkpoint(checkpoint, record, model, optimiser)
     record = record.model_copy(update={"step": training.steps})
     save_checkpoint(checkpoint, record, model)  # the state of Adam is of no more use
+    return _chosen(model, record, best, watched)
+
+
+def watched_videos(data: ShardSet, fold: Fold, config: RunConfig) -> tuple[Fold, tuple[int, ...]]:
+    """The fold that is trained, and the videos by which its model is chosen.
+
+    Validation takes whole people out of the training part, drawn by the seed, and never the
+    last person of it.
+
+    Raises:
+        TrainingError: If the training part has too few people to hold one out.
+    """
+    training = config.training
+    if training.selection == "last":
+        return fold, ()
+    if not config.model.use_expression:
+        raise TrainingError(
+            f"training.selection={training.selection}: a model without the expression head has no "
+            "accuracy to be chosen by; choose last"
+        )
+    if training.selection == "test-best":
+        return fold, fold.test
+    people = sorted({data.samples[i].person for i in fold.train})
+    if len(people) < 2:
+        raise TrainingError(
+            f"fold {fold.name}: one person in the training part; validation needs two, choose "
+            "training.selection=last"
+        )
+    generator = torch.Generator().manual_seed(seed_of(training.seed, fold.name, 5))
+    order = [people[i] for i in torch.randperm(len(people), generator=generator)]
+    held: set[str] = set()
+    count = 0
+    for person in order[:-1]:
+        if count >= training.validation_share * len(fold.train) and held:
+            break
+        held.add(person)
+        count += sum(data.samples[i].person == person for i in fold.train)
+    kept = tuple(i for i in fold.train if data.samples[i].person not in held)
+    watched = tuple(i for i in fold.train if data.samples[i].person in held)
+    return Fold(name=fold.name, train=kept, test=fold.test, left_out=fold.left_out), watched
+
+
+def _keep_best(path: Path, record: CheckpointRecord, step: int, score: float, model: MOL) -> None:
+    """Keep a model that beats the best so far; of equal ones the earlier stays."""
+    if path.with_suffix(".json").exists():
+        before, _ = load_checkpoint(path)
+        if before.step >= step or (before.score is not None and before.score >= score):
+            return
+    save_checkpoint(path, record.model_copy(update={"step": step, "score": score}), model)
+
+
+def _chosen(
+    model: MOL, record: CheckpointRecord, best: Path, watched: tuple[int, ...]
+) -> tuple[MOL, CheckpointRecord]:
+    if not watched:
+        return model, record
+    record, tensors = load_checkpoint(best)
+    restore(tensors, model)
     return model, record
 
 

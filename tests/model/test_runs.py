@@ -8,11 +8,17 @@ import torch
 
 from mol_model.checkpoint import load_checkpoint
 from mol_model.config import PRESETS, TINY, DataConfig, ProtocolConfig, RunConfig, TrainingConfig
-from mol_model.evaluation import VideoPrediction, pooled_metrics
+from mol_model.evaluation import (
+    VideoPrediction,
+    evaluate_fold,
+    pooled_metrics,
+    video_accuracy,
+)
 from mol_model.protocols import Fold, make_folds
 from mol_model.report import write_report
-from mol_model.runs import RunOptions, fit, fit_to_data, load_data
-from mol_model.training import grey_statistics, read_metric_log, train_fold
+from mol_model.runs import RunOptions, fit, fit_to_data, load_data, select_folds
+from mol_model.training import grey_statistics, read_metric_log, train_fold, watched_videos
+from mol_model.transforms import Normalisation
 from mol_pipeline.contract.settings import dump_settings, load_settings
 from mol_pipeline.errors import ConfigError, TrainingError
 from tests.model.shard_fixture import write_shards
@@ -135,7 +141,7 @@ def test_a_run_pools_reports_and_is_not_done_twice(prepared, tmp_path):
 
     page = write_report(out, metrics, config).read_text()
     assert "Synthetic data" in page
-    assert "no test\n fold was looked at" in page
+    assert "no test fold was looked at" in page
     assert "http" not in page.replace("http-equiv", "")
     # MOL's own numbers on SAMM with five classes never stand beside synthetic data.
     assert "76.68" not in page
@@ -203,3 +209,91 @@ def test_settings_survive_yaml_and_unknown_ones_are_answered_with_the_nearest(tm
         load_settings(RunConfig, None, ("training.learning_rat=1",))
     with pytest.raises(ConfigError, match="key=value"):
         load_settings(RunConfig, None, ("nonsense",))
+
+
+def choosing(selection, **training):
+    return CONFIG.model_copy(
+        update={
+            "training": CONFIG.training.model_copy(
+                update={"selection": selection, "evaluate_every": 2, **training}
+            )
+        }
+    )
+
+
+def test_validation_holds_whole_people_out_of_the_training_part(prepared):
+    data, _, folds = prepared
+    fold, watched = watched_videos(data, folds[0], choosing("validation"))
+    people = [{data.samples[i].person for i in part} for part in (fold.train, watched, fold.test)]
+    assert all(people)
+    assert not people[0] & people[1]
+    assert not people[2] & (people[0] | people[1])
+    assert sorted((*fold.train, *watched)) == sorted(folds[0].train)
+    assert watched_videos(data, folds[0], choosing("validation"))[1] == watched
+    assert watched_videos(data, folds[0], choosing("last")) == (folds[0], ())
+    assert watched_videos(data, folds[0], choosing("test-best")) == (folds[0], folds[0].test)
+
+
+@pytest.mark.parametrize("selection", ["validation", "test-best"])
+def test_the_best_model_is_kept_and_survives_an_interruption(prepared, tmp_path, selection):
+    data, fitted, folds = prepared
+    config = choosing(selection).model_copy(update={"model": fitted.model})
+
+    def train(name, stop=None):
+        def on_step(report):
+            if report.step == stop:
+                raise Stopped
+
+        return train_fold(data, folds[0], config, tmp_path / name, device=CPU, on_step=on_step)
+
+    model, record = train("whole")
+    assert record.selection == selection
+    assert record.step in {2, 4, 6}
+    look = Fold(folds[0].name, folds[0].train, watched_videos(data, folds[0], config)[1])
+    normalisation = Normalisation(record.mean, record.std)
+    predictions = evaluate_fold(model, data, look, normalisation, device=CPU)
+    assert video_accuracy(predictions) == pytest.approx(record.score)
+
+    with pytest.raises(Stopped):
+        train("broken", stop=4)
+    again, resumed = train("broken")
+    assert (resumed.step, resumed.score) == (record.step, record.score)
+    for one, other in zip(model.parameters(), again.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
+
+
+def test_validation_needs_two_people_and_an_expression_head(prepared):
+    data, fitted, folds = prepared
+    alone = Fold("x", folds[1].test, folds[0].test)
+    with pytest.raises(TrainingError, match="one person in the training part"):
+        watched_videos(data, alone, choosing("validation"))
+    headless = choosing("validation").model_copy(
+        update={"model": fitted.model.model_copy(update={"use_expression": False})}
+    )
+    with pytest.raises(TrainingError, match="no accuracy to be chosen by"):
+        watched_videos(data, folds[0], headless)
+
+
+def test_folds_are_chosen_by_name_number_or_range(prepared):
+    folds = prepared[2]
+    names = [fold.name for fold in folds]
+    assert [fold.name for fold in select_folds(folds, ["0-1"])] == names[:2]
+    assert [fold.name for fold in select_folds(folds, ["1", names[0]])] == names[:2]
+    assert select_folds(folds, [f"0-{len(folds) + 5}"]) == folds
+    for name in ("nobody", "7-9", "-", "1-x"):
+        with pytest.raises(ConfigError, match="no such fold"):
+            select_folds(folds[:2], [name])
+
+
+def test_scores_of_each_database_come_from_the_same_predictions():
+    def said(database, label, predicted):
+        probabilities = tuple(1.0 if i == predicted else 0.0 for i in range(2))
+        return VideoPrediction("f", database, "s", "c", label, probabilities, 1, 1, (0.1,), 0.1)
+
+    metrics = pooled_metrics(
+        [said("a", 0, 0), said("a", 1, 1), said("b", 0, 1), said("b", 1, 1)], ("x", "y")
+    )
+    assert metrics["by_database"]["a"]["accuracy"] == 1.0
+    assert metrics["by_database"]["b"]["accuracy"] == 0.5
+    assert metrics["by_database"]["b"]["videos"] == 2
+    assert metrics["recognition"]["accuracy"] == 0.75
