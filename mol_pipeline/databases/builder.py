@@ -21,6 +21,7 @@ from mol_pipeline.databases.corrections import Corrector
 from mol_pipeline.databases.files import (
     FrameFolder,
     FrameFolders,
+    find_annotation,
     folder_inside,
     list_frames,
     require_root,
@@ -29,13 +30,32 @@ from mol_pipeline.databases.index import DatabaseIndex, SourceVideo
 from mol_pipeline.databases.names import DATABASES
 from mol_pipeline.databases.published_counts import compare_with_published
 from mol_pipeline.databases.synthetic import is_synthetic
-from mol_pipeline.databases.tables import MISSING_WORDS, whole_number
+from mol_pipeline.databases.tables import (
+    MISSING_WORDS,
+    Columns,
+    Row,
+    has_columns,
+    read_table,
+    whole_number,
+)
 from mol_pipeline.errors import SourceError
 
 Frames = Sequence[tuple[int, str]]
 
 LONGEST_CLIP = 1_000_000
 """Frames; a longer interval is a slip of the pen (at 200 fps it would last 83 minutes)."""
+
+
+@dataclass(frozen=True)
+class TableFormat:
+    """How a database's annotation table is found and read."""
+
+    patterns: tuple[str, ...]
+    """Of its file name, case aside."""
+    columns: Columns
+    """That must be there: filename, onset, apex, offset, emotion, and usually subject."""
+    optional: Columns
+    """That may be there, and are kept with each clip."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +79,27 @@ class AnnotatedClip:
     """Of an offset that the adapter filled in."""
     whole_clip: bool = False
     """No interval is annotated: every frame of the folder belongs to the clip."""
+
+
+def annotated_clip(row: Row, form: TableFormat, *, subject: str, clip: str = "") -> AnnotatedClip:
+    """What a row with the usual columns says.
+
+    Args:
+        row: Of the table.
+        form: Its format.
+        subject: As the database's adapter writes it.
+        clip: Name, if it is not the one in the table.
+    """
+    return AnnotatedClip(
+        subject=subject,
+        clip=clip or row.text("filename"),
+        raw_label=row.text("emotion"),
+        where=row.where,
+        onset=row.text("onset"),
+        apex=row.text("apex"),
+        offset=row.text("offset"),
+        annotations={name: row.text(name) for name in form.optional},
+    )
 
 
 def raw_before_cropped(parts: tuple[str, ...]) -> int | None:
@@ -100,6 +141,22 @@ class IndexBuilder:
         self._videos: list[SourceVideo] = []
         self._rows: set[tuple[str, ...]] = set()
         self._names: set[tuple[str, str]] = set()
+
+    def read(self, form: TableFormat, annotation: Path | None) -> tuple[Path, list[Row]]:
+        """The owners' table and its rows; notes below the table are left out.
+
+        Raises:
+            SourceError: If it is not found, or cannot be read.
+        """
+        table = find_annotation(
+            self.root,
+            form.patterns,
+            self.title,
+            annotation,
+            lambda path: has_columns(path, form.columns),
+        )
+        rows = read_table(table, form.columns, optional=form.optional)
+        return table, [row for row in rows if row.text("filename")]
 
     def named_apart(self, clip: AnnotatedClip, cells: Iterable[str], suffix: str) -> AnnotatedClip:
         """The clip, renamed if another event has its name; an equal row keeps it and is refused.

@@ -10,25 +10,26 @@ it, part does not. Two apexes may be annotated; the first counts.
 from functools import partial
 from pathlib import Path
 
-from mol_pipeline.databases.builder import AnnotatedClip, IndexBuilder
+from mol_pipeline.databases.builder import IndexBuilder, TableFormat, annotated_clip
 from mol_pipeline.databases.casme2 import SUBJECT_FOLDER, is_of_subject, subject_number
-from mol_pipeline.databases.files import FrameFolder, find_annotation
+from mol_pipeline.databases.files import FrameFolder
 from mol_pipeline.databases.index import DatabaseIndex
-from mol_pipeline.databases.tables import Columns, has_columns, read_table
 
-ANNOTATION_PATTERNS = ("*CASME*.xls", "*CASME*.xlsx")
-COLUMNS: Columns = {
-    "subject": ("Subject",),
-    "filename": ("Filename",),
-    "onset": ("OnsetF", "OnsetFrame"),
-    "apex": ("ApexF1", "ApexF"),
-    "offset": ("OffsetF", "OffsetFrame"),
-    "emotion": ("Emotion", "Estimated Emotion"),
-}
-OPTIONAL: Columns = {
-    "action_units": ("AU", "AUs", "Action Units"),
-    "second_apex": ("ApexF2",),
-}
+TABLE = TableFormat(
+    patterns=("*CASME*.xls", "*CASME*.xlsx"),
+    columns={
+        "subject": ("Subject",),
+        "filename": ("Filename",),
+        "onset": ("OnsetF", "OnsetFrame"),
+        "apex": ("ApexF1", "ApexF"),
+        "offset": ("OffsetF", "OffsetFrame"),
+        "emotion": ("Emotion", "Estimated Emotion"),
+    },
+    optional={
+        "action_units": ("AU", "AUs", "Action Units"),
+        "second_apex": ("ApexF2",),
+    },
+)
 
 
 class Casme:
@@ -46,28 +47,11 @@ class Casme:
     ) -> DatabaseIndex:
         """List CASME's clips; see `Adapter.index`."""
         builder = IndexBuilder(self.name, root, frames=frames, apply_corrections=apply_corrections)
-        table = find_annotation(
-            root,
-            ANNOTATION_PATTERNS,
-            builder.title,
-            annotation,
-            lambda path: has_columns(path, COLUMNS),
-        )
-        for row in read_table(table, COLUMNS, optional=OPTIONAL):
+        table, rows = builder.read(TABLE, annotation)
+        for row in rows:
             clip = row.text("filename")
-            if not clip:
-                continue
             subject = subject_number(row.text("subject"))
-            annotated = AnnotatedClip(
-                subject=subject,
-                clip=clip,
-                raw_label=row.text("emotion"),
-                where=row.where,
-                onset=row.text("onset"),
-                apex=row.text("apex"),
-                offset=row.text("offset"),
-                annotations={name: row.text(name) for name in OPTIONAL},
-            )
+            annotated = annotated_clip(row, TABLE, subject=subject)
             annotated = builder.named_apart(annotated, row.cells.values(), f"_{annotated.onset}")
             builder.add(
                 annotated,

@@ -13,30 +13,31 @@ import re
 from functools import partial
 from pathlib import Path
 
-from mol_pipeline.databases.builder import AnnotatedClip, IndexBuilder
-from mol_pipeline.databases.files import FrameFolder, find_annotation
+from mol_pipeline.databases.builder import IndexBuilder, TableFormat, annotated_clip
+from mol_pipeline.databases.files import FrameFolder
 from mol_pipeline.databases.index import DatabaseIndex
-from mol_pipeline.databases.tables import Columns, has_columns, read_table
 
-ANNOTATION_PATTERNS = (
-    "CASME2*coding*.xls*",
-    "CASME2*label*.xls*",
-    "CASME*II*coding*.xls*",
-    "CASME2*coding*.csv",
-)
 SUBJECT_FOLDER = re.compile(r"^s(?:ub)?0*(\d+)$")
-COLUMNS: Columns = {
-    "subject": ("Subject", "Sub"),
-    "filename": ("Filename",),
-    "onset": ("OnsetFrame", "Onset"),
-    "apex": ("ApexFrame", "ApexFrame1", "Apex"),
-    "offset": ("OffsetFrame", "Offset"),
-    "emotion": ("Estimated Emotion", "Emotion"),
-}
-OPTIONAL: Columns = {
-    "action_units": ("Action Units", "AUs", "AU"),
-    "objective_class": ("Objective Classes", "Objective Class"),
-}
+TABLE = TableFormat(
+    patterns=(
+        "CASME2*coding*.xls*",
+        "CASME2*label*.xls*",
+        "CASME*II*coding*.xls*",
+        "CASME2*coding*.csv",
+    ),
+    columns={
+        "subject": ("Subject", "Sub"),
+        "filename": ("Filename",),
+        "onset": ("OnsetFrame", "Onset"),
+        "apex": ("ApexFrame", "ApexFrame1", "Apex"),
+        "offset": ("OffsetFrame", "Offset"),
+        "emotion": ("Estimated Emotion", "Emotion"),
+    },
+    optional={
+        "action_units": ("Action Units", "AUs", "AU"),
+        "objective_class": ("Objective Classes", "Objective Class"),
+    },
+)
 TRIMMED, FULL, CROPPED = 0, 1, 2
 RELABELLED = "24"
 """Subject whose labels differ between the codings: sadness in 2014, surprise in 2019."""
@@ -59,33 +60,16 @@ class Casme2:
         builder = IndexBuilder(
             self.name, root, frames=frames, apply_corrections=apply_corrections, rank=_rank
         )
-        table = find_annotation(
-            root,
-            ANNOTATION_PATTERNS,
-            builder.title,
-            annotation,
-            lambda path: has_columns(path, COLUMNS),
-        )
+        table, rows = builder.read(TABLE, annotation)
         edition = ""
-        for row in read_table(table, COLUMNS, optional=OPTIONAL):
+        for row in rows:
             clip = row.text("filename")
-            if not clip:
-                continue
             subject = subject_number(row.text("subject"))
             if subject == RELABELLED and row.text("emotion").lower() == "sadness":
                 edition = "2014"
             elif not edition and row.text("objective_class"):
                 edition = "2019"
-            annotated = AnnotatedClip(
-                subject=subject,
-                clip=clip,
-                raw_label=row.text("emotion"),
-                where=row.where,
-                onset=row.text("onset"),
-                apex=row.text("apex"),
-                offset=row.text("offset"),
-                annotations={name: row.text(name) for name in OPTIONAL},
-            )
+            annotated = annotated_clip(row, TABLE, subject=subject)
             builder.add(
                 annotated,
                 builder.folders.named(clip, partial(is_of_subject, subject)),
@@ -98,7 +82,6 @@ class Casme2:
 
 def subject_number(text: str) -> str:
     """CASME's way to write a subject: two digits (`01`, from `1`, `1.0` or `sub01`)."""
-    text = text
     match = SUBJECT_FOLDER.match(text.lower())
     digits = match.group(1) if match else text
     return digits.zfill(2) if digits.isdigit() else text

@@ -11,24 +11,25 @@ name a clip: the onset does, as it is written. Frames are missing by design.
 import re
 from pathlib import Path
 
-from mol_pipeline.databases.builder import AnnotatedClip, IndexBuilder
-from mol_pipeline.databases.files import FrameFolder, find_annotation
+from mol_pipeline.databases.builder import IndexBuilder, TableFormat, annotated_clip
+from mol_pipeline.databases.files import FrameFolder
 from mol_pipeline.databases.index import DatabaseIndex
-from mol_pipeline.databases.tables import Columns, has_columns, read_table
 
-ANNOTATION_PATTERNS = ("*cas(me)3*part_A*ME*label*.xls*", "*cas*me*3*part*A*.xls*", "*casme3*.xls*")
-COLUMNS: Columns = {
-    "subject": ("Subject",),
-    "filename": ("Filename",),
-    "onset": ("Onset",),
-    "apex": ("Apex",),
-    "offset": ("Offset",),
-    "emotion": ("emotion",),
-}
-OPTIONAL: Columns = {
-    "action_units": ("AU", "AUs"),
-    "objective_class": ("Objective class", "Objective classes"),
-}
+TABLE = TableFormat(
+    patterns=("*cas(me)3*part_A*ME*label*.xls*", "*cas*me*3*part*A*.xls*", "*casme3*.xls*"),
+    columns={
+        "subject": ("Subject",),
+        "filename": ("Filename",),
+        "onset": ("Onset",),
+        "apex": ("Apex",),
+        "offset": ("Offset",),
+        "emotion": ("emotion",),
+    },
+    optional={
+        "action_units": ("AU", "AUs"),
+        "objective_class": ("Objective class", "Objective classes"),
+    },
+)
 CLIP_FOLDER = re.compile(r"^spno\.?0*(\d+)_([a-z]+)_(\d+)$", re.IGNORECASE)
 SUBJECT = re.compile(r"^spno\.?\s*0*(\d+)$", re.IGNORECASE)
 
@@ -50,30 +51,13 @@ class Casme3:
         builder = IndexBuilder(
             self.name, root, frames=frames, apply_corrections=apply_corrections, rank=_rank
         )
-        table = find_annotation(
-            root,
-            ANNOTATION_PATTERNS,
-            builder.title,
-            annotation,
-            lambda path: has_columns(path, COLUMNS),
-        )
+        table, rows = builder.read(TABLE, annotation)
         clip_folders = _clip_folders(builder)
-        for row in read_table(table, COLUMNS, optional=OPTIONAL):
+        for row in rows:
             video = row.text("filename")
-            if not video:
-                continue
             subject = subject_name(row.text("subject"))
             onset = row.text("onset")
-            annotated = AnnotatedClip(
-                subject=subject,
-                clip=f"{video.lower()}_{onset}",
-                raw_label=row.text("emotion"),
-                where=row.where,
-                onset=onset,
-                apex=row.text("apex"),
-                offset=row.text("offset"),
-                annotations={name: row.text(name) for name in OPTIONAL},
-            )
+            annotated = annotated_clip(row, TABLE, subject=subject, clip=f"{video.lower()}_{onset}")
             # Two events may begin together.
             annotated = builder.named_apart(annotated, row.cells.values(), f"_{annotated.offset}")
             builder.add(annotated, _folders(builder, clip_folders, subject, video, onset))

@@ -11,21 +11,22 @@ is the number, and a folder with exactly the annotated number of frames is taken
 from functools import partial
 from pathlib import Path
 
-from mol_pipeline.databases.builder import AnnotatedClip, IndexBuilder
-from mol_pipeline.databases.files import FrameFolder, find_annotation
+from mol_pipeline.databases.builder import IndexBuilder, TableFormat, annotated_clip
+from mol_pipeline.databases.files import FrameFolder
 from mol_pipeline.databases.index import DatabaseIndex
-from mol_pipeline.databases.tables import Columns, has_columns, read_table
 
-ANNOTATION_PATTERNS = ("4DME*Label*Micro*release*.xls*", "4DME*Micro*.xls*")
-COLUMNS: Columns = {
-    "subject": ("sub_ID", "Subject"),
-    "filename": ("fold_name", "Filename"),
-    "onset": ("Onset",),
-    "apex": ("Apex",),
-    "offset": ("Offset",),
-    "emotion": ("Emotion",),
-}
-OPTIONAL: Columns = {"action_units": ("AUs", "AU"), "fold": ("fold",), "blink": ("eye blink",)}
+TABLE = TableFormat(
+    patterns=("4DME*Label*Micro*release*.xls*", "4DME*Micro*.xls*"),
+    columns={
+        "subject": ("sub_ID", "Subject"),
+        "filename": ("fold_name", "Filename"),
+        "onset": ("Onset",),
+        "apex": ("Apex",),
+        "offset": ("Offset",),
+        "emotion": ("Emotion",),
+    },
+    optional={"action_units": ("AUs", "AU"), "fold": ("fold",), "blink": ("eye blink",)},
+)
 
 
 class FourDme:
@@ -43,28 +44,11 @@ class FourDme:
     ) -> DatabaseIndex:
         """List 4DME's clips; see `Adapter.index`."""
         builder = IndexBuilder(self.name, root, frames=frames, apply_corrections=apply_corrections)
-        table = find_annotation(
-            root,
-            ANNOTATION_PATTERNS,
-            builder.title,
-            annotation,
-            lambda path: has_columns(path, COLUMNS),
-        )
-        for row in read_table(table, COLUMNS, optional=OPTIONAL):
+        table, rows = builder.read(TABLE, annotation)
+        for row in rows:
             clip = row.text("filename")
-            if not clip:
-                continue
             subject = row.text("subject")
-            annotated = AnnotatedClip(
-                subject=subject,
-                clip=clip,
-                raw_label=row.text("emotion"),
-                where=row.where,
-                onset=row.text("onset"),
-                apex=row.text("apex"),
-                offset=row.text("offset"),
-                annotations={name: row.text(name) for name in OPTIONAL},
-            )
+            annotated = annotated_clip(row, TABLE, subject=subject)
             annotated = builder.named_apart(annotated, row.cells.values(), f"_{annotated.onset}")
             folders = builder.folders.named(clip, partial(_is_of_subject, subject))
             builder.add(annotated, folders or _only_one(builder.folders.named(clip)))

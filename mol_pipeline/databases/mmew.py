@@ -9,23 +9,26 @@ lie beyond the clip's last frame: such a clip ends where its folder ends, and th
 """
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
-from mol_pipeline.databases.builder import AnnotatedClip, IndexBuilder
-from mol_pipeline.databases.files import FrameFolder, find_annotation, list_frames
+from mol_pipeline.databases.builder import IndexBuilder, TableFormat, annotated_clip
+from mol_pipeline.databases.files import FrameFolder, list_frames
 from mol_pipeline.databases.index import DatabaseIndex
-from mol_pipeline.databases.tables import Columns, Row, has_columns, read_table, whole_number
+from mol_pipeline.databases.tables import Row, whole_number
 
-ANNOTATION_PATTERNS = ("MMEW*Micro*Exp*.xls*", "MMEW*Micro*Exp*.csv", "MMEW*.xls*")
-COLUMNS: Columns = {
-    "subject": ("Subject",),
-    "filename": ("Filename",),
-    "onset": ("OnsetFrame", "Onset"),
-    "apex": ("ApexFrame", "Apex"),
-    "offset": ("OffsetFrame", "Offset"),
-    "emotion": ("Estimated Emotion", "Emotion"),
-}
-OPTIONAL: Columns = {"action_units": ("Action Units", "AUs", "AU"), "remarks": ("remarks",)}
+TABLE = TableFormat(
+    patterns=("MMEW*Micro*Exp*.xls*", "MMEW*Micro*Exp*.csv", "MMEW*.xls*"),
+    columns={
+        "subject": ("Subject",),
+        "filename": ("Filename",),
+        "onset": ("OnsetFrame", "Onset"),
+        "apex": ("ApexFrame", "Apex"),
+        "offset": ("OffsetFrame", "Offset"),
+        "emotion": ("Estimated Emotion", "Emotion"),
+    },
+    optional={"action_units": ("Action Units", "AUs", "AU"), "remarks": ("remarks",)},
+)
 CLIP_NAME = re.compile(r"^S(\d+)-(\d+)-(\d+)$", re.IGNORECASE)
 
 
@@ -46,33 +49,16 @@ class Mmew:
         builder = IndexBuilder(
             self.name, root, frames=frames, apply_corrections=apply_corrections, rank=_rank
         )
-        table = find_annotation(
-            root,
-            ANNOTATION_PATTERNS,
-            builder.title,
-            annotation,
-            lambda path: has_columns(path, COLUMNS),
-        )
-        for row in read_table(table, COLUMNS, optional=OPTIONAL):
+        table, rows = builder.read(TABLE, annotation)
+        for row in rows:
             clip = row.text("filename")
-            if not clip:
-                continue
             match = CLIP_NAME.match(clip)
             number = match.group(1) if match else row.text("subject")
             folders = builder.folders.named(clip)
-            apex, offset = row.text("apex"), row.text("offset")
+            annotated = annotated_clip(row, TABLE, subject=f"S{number.zfill(2)}")
             if apply_corrections and folders:
                 apex, offset = _within_folder(builder, row, folders[0][1])
-            annotated = AnnotatedClip(
-                subject=f"S{number.zfill(2)}",
-                clip=clip,
-                raw_label=row.text("emotion"),
-                where=row.where,
-                onset=row.text("onset"),
-                apex=apex,
-                offset=offset,
-                annotations={name: row.text(name) for name in OPTIONAL},
-            )
+                annotated = replace(annotated, apex=apex, offset=offset)
             builder.add(annotated, folders)
         builder.reject_folders(_clip_of_folder)
         return builder.finish(table, trust_folder=apply_corrections)

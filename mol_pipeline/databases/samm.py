@@ -9,26 +9,27 @@ Convention: annotated onset, apex and offset are the numbers in the file names.
 import re
 from pathlib import Path
 
-from mol_pipeline.databases.builder import AnnotatedClip, IndexBuilder
-from mol_pipeline.databases.files import FrameFolder, find_annotation
+from mol_pipeline.databases.builder import IndexBuilder, TableFormat, annotated_clip
+from mol_pipeline.databases.files import FrameFolder
 from mol_pipeline.databases.index import DatabaseIndex
-from mol_pipeline.databases.tables import Columns, has_columns, read_table
 
-ANNOTATION_PATTERNS = ("*SAMM*Micro*FACS*Codes*.xlsx", "*SAMM*Micro*FACS*Codes*.xls")
 CLIP_FOLDER = re.compile(r"^(\d{1,3})_\d+_\d+$")
-COLUMNS: Columns = {
-    "subject": ("Subject",),
-    "filename": ("Filename", "File name"),
-    "onset": ("Onset Frame", "Onset"),
-    "apex": ("Apex Frame", "Apex"),
-    "offset": ("Offset Frame", "Offset"),
-    "emotion": ("Estimated Emotion", "Emotion"),
-}
-OPTIONAL: Columns = {
-    "action_units": ("Action Units", "AUs", "AU"),
-    "objective_class": ("Objective Classes", "Objective Class"),
-    "inducement_code": ("Inducement Code",),
-}
+TABLE = TableFormat(
+    patterns=("*SAMM*Micro*FACS*Codes*.xlsx", "*SAMM*Micro*FACS*Codes*.xls"),
+    columns={
+        "subject": ("Subject",),
+        "filename": ("Filename", "File name"),
+        "onset": ("Onset Frame", "Onset"),
+        "apex": ("Apex Frame", "Apex"),
+        "offset": ("Offset Frame", "Offset"),
+        "emotion": ("Estimated Emotion", "Emotion"),
+    },
+    optional={
+        "action_units": ("Action Units", "AUs", "AU"),
+        "objective_class": ("Objective Classes", "Objective Class"),
+        "inducement_code": ("Inducement Code",),
+    },
+)
 
 
 class Samm:
@@ -46,26 +47,11 @@ class Samm:
     ) -> DatabaseIndex:
         """List SAMM's clips; see `Adapter.index`."""
         builder = IndexBuilder(self.name, root, frames=frames, apply_corrections=apply_corrections)
-        table = find_annotation(
-            root,
-            ANNOTATION_PATTERNS,
-            builder.title,
-            annotation,
-            lambda path: has_columns(path, COLUMNS),
-        )
-        for row in read_table(table, COLUMNS, optional=OPTIONAL):
+        table, rows = builder.read(TABLE, annotation)
+        for row in rows:
             clip = row.text("filename")
-            if not clip:
-                continue  # a note below the table
-            annotated = AnnotatedClip(
-                subject=subject_name(row.text("subject") or clip.split("_")[0]),
-                clip=clip,
-                raw_label=row.text("emotion"),
-                where=row.where,
-                onset=row.text("onset"),
-                apex=row.text("apex"),
-                offset=row.text("offset"),
-                annotations={name: row.text(name) for name in OPTIONAL},
+            annotated = annotated_clip(
+                row, TABLE, subject=subject_name(row.text("subject") or clip.split("_")[0])
             )
             builder.add(annotated, builder.folders.named(clip))
         builder.reject_folders(_clip_of_folder)
@@ -74,7 +60,6 @@ class Samm:
 
 def subject_name(text: str) -> str:
     """SAMM's way to write a subject: three digits, whatever the spreadsheet made of it."""
-    text = text
     return text.zfill(3) if text.isdigit() else text
 
 

@@ -95,9 +95,9 @@ class SammLongVideos:
 
 def _emotions(root: Path) -> dict[str, str]:
     """Clip -> emotion, by SAMM's own table."""
-    for path in find_annotations(root, samm.ANNOTATION_PATTERNS):
-        if has_columns(path, samm.COLUMNS):
-            rows = read_table(path, samm.COLUMNS)
+    for path in find_annotations(root, samm.TABLE.patterns):
+        if has_columns(path, samm.TABLE.columns):
+            rows = read_table(path, samm.TABLE.columns)
             return {row.text("filename"): row.text("emotion") for row in rows}
     return {}
 

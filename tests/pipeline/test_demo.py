@@ -10,7 +10,7 @@ from mol_pipeline.config import DetectionConfig, FlowConfig
 from mol_pipeline.databases.demo import read_truth, true_flow, write_demo
 from mol_pipeline.databases.demo.render import make_subject, make_truth, render_frame
 from mol_pipeline.databases.demo.warps import ANGER, CONTEMPT_LEFT, HAPPINESS, SURPRISE
-from mol_pipeline.databases.samm import COLUMNS, Samm
+from mol_pipeline.databases.samm import TABLE, Samm
 from mol_pipeline.databases.tables import read_table
 from mol_pipeline.errors import ConfigError
 from mol_pipeline.flow import tvl1_flow
@@ -47,7 +47,7 @@ def test_the_samm_adapter_reads_it_and_knows_that_it_is_synthetic(demo):
 
 def test_the_spreadsheet_has_samms_form(demo):
     out, summary = demo
-    rows = list(read_table(summary.table, {**COLUMNS, "duration": ("Duration",)}))
+    rows = list(read_table(summary.table, {**TABLE.columns, "duration": ("Duration",)}))
     assert rows[0].number == 15  # the header is on row 14
     assert rows[0].text("subject") == "006"
     for row in rows:  # formulas come as values
