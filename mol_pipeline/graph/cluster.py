@@ -73,8 +73,15 @@ def connect(options: ClusterOptions) -> Iterator[Client]:
             yield client
         return
     _check_memory(options.memory_limit)
-    # A task whose worker died is tried elsewhere this often; then it is the task's fault.
-    dask.config.set({"distributed.scheduler.allowed-failures": options.retries})
+    dask.config.set(
+        {
+            # A task whose worker died is tried elsewhere this often; then it is the task's fault.
+            "distributed.scheduler.allowed-failures": options.retries,
+            # Both keep an hour of history in every process; a build keeps its memory flat.
+            "distributed.worker.profile.enabled": False,
+            "distributed.admin.system-monitor.log-length": 120,
+        }
+    )
     cluster = LocalCluster(
         n_workers=options.workers or os.cpu_count() or 1,
         threads_per_worker=1,
