@@ -93,6 +93,9 @@ def connect(options: ClusterOptions) -> Iterator[Client]:
         preload=["mol_pipeline.graph.worker_setup"],
     )
     with cluster, Client(cluster) as client:
-        if importlib.util.find_spec("bokeh"):  # without it the address shows nothing
-            logger.info("Dask dashboard: %s", client.dashboard_link)
         yield client
+
+
+def dashboard(client: Client) -> str:
+    """Address of Dask's dashboard, empty where it would show nothing (without bokeh)."""
+    return client.dashboard_link if importlib.util.find_spec("bokeh") else ""

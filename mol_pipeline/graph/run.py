@@ -31,7 +31,7 @@ from mol_pipeline.contract.manifest import (
 )
 from mol_pipeline.databases.index import DatabaseIndex, SourceVideo
 from mol_pipeline.errors import ConfigError, StageError
-from mol_pipeline.graph.cluster import ClusterOptions, connect
+from mol_pipeline.graph.cluster import ClusterOptions, connect, dashboard
 from mol_pipeline.graph.workplace import BuildState, Receipt, Workplace
 from mol_pipeline.landmarks import find_landmark_model, landmark_model_sha256
 from mol_pipeline.segments import cut_long_videos
@@ -275,6 +275,8 @@ class _Run:
         if not todo:
             return 0
         with connect(self.options) as client:
+            if link := dashboard(client):
+                self._report(f"Dask dashboard: {link}")
             workers = max(1, len(client.scheduler_info()["workers"]))
             self._stream(client, iter(self._videos_of(todo)), window=workers * TASKS_PER_WORKER)
         return len(todo)

@@ -8,6 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -174,3 +176,41 @@ def test_every_command_has_help():
         result = CliRunner().invoke(main, [name, "--help"])
         assert result.exit_code == 0
         assert len(result.output.split("\n")[2].strip()) > 20
+
+
+@pytest.mark.parametrize(
+    ("flags", "detection"),
+    [
+        ([], {"detect_every": 0, "no_face": "reject"}),
+        (["--detect", "every", "--no-face", "track"], {"detect_every": 1, "no_face": "track"}),
+        (["--detect", "5"], {"detect_every": 5, "no_face": "reject"}),
+    ],
+)
+def test_detection_flags_reach_the_settings_in_the_manifest(tmp_path, flags, detection):
+    root = write_samm_tree(tmp_path / "root", CLIPS[:1], real_faces=True)
+    out = tmp_path / "out"
+    command = ["build", "--dataset", "samm", "--root", root, "--out", out, *SMALL, *flags]
+    result = CliRunner().invoke(main, [*map(str, command)])
+    assert result.exit_code == 0, result.output
+    written = json.loads((out / MANIFEST_NAME).read_text())["config"]["detection"]
+    assert {name: written[name] for name in detection} == detection
+
+
+@pytest.mark.parametrize("value", ["never", "0", "-3", "1.5"])
+def test_another_word_for_detect_is_refused(tmp_path, value):
+    root = write_samm_tree(tmp_path / "root", CLIPS[:1])
+    command = ["build", "--dataset", "samm", "--root", root, "--out", tmp_path, "--detect", value]
+    result = CliRunner().invoke(main, [*map(str, command)])
+    assert result.exit_code == 2
+    assert "must be first, every, or a number" in result.stderr
+
+
+def test_one_face_missing_can_end_the_build(tmp_path):
+    root = write_samm_tree(tmp_path / "root", CLIPS[:1], real_faces=True)
+    frame = sorted(root.rglob("*.jpg"))[0]
+    cv2.imwrite(str(frame), np.full((200, 200), 128, dtype=np.uint8))
+    command = ["build", "--dataset", "samm", "--root", root, "--out", tmp_path / "out", *SMALL]
+    result = CliRunner().invoke(main, [*map(str, command), "--no-face", "fail"])
+    assert result.exit_code == 6
+    assert "a frame has no face, and detection.no_face is 'fail'" in result.stderr
+    assert not (tmp_path / "out" / MANIFEST_NAME).exists()
