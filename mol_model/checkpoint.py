@@ -82,11 +82,11 @@ def save_checkpoint(
     write_atomically(path.with_suffix(".json"), complete.model_dump_json(indent=1).encode())
 
 
-def load_checkpoint(path: Path) -> tuple[CheckpointRecord, dict[str, Tensor]]:
-    """Read a checkpoint by its path without ending.
+def read_record(path: Path) -> CheckpointRecord:
+    """What a checkpoint is, by its path without ending; its tensors are not read.
 
     Raises:
-        TrainingError: If a file is missing, damaged, or of another format.
+        TrainingError: If the file is missing, damaged, or of another format.
     """
     try:
         record = CheckpointRecord.model_validate_json(path.with_suffix(".json").read_bytes())
@@ -100,6 +100,16 @@ def load_checkpoint(path: Path) -> tuple[CheckpointRecord, dict[str, Tensor]]:
         raise TrainingError(
             f"{path}: checkpoint format {record.format_version}, this reads {FORMAT_VERSION}"
         )
+    return record
+
+
+def load_checkpoint(path: Path) -> tuple[CheckpointRecord, dict[str, Tensor]]:
+    """Read a checkpoint by its path without ending.
+
+    Raises:
+        TrainingError: If a file is missing, damaged, or of another format.
+    """
+    record = read_record(path)
     target = path.with_suffix(".safetensors")
     try:
         if hash_file(target) != record.tensors_sha256:
@@ -168,12 +178,19 @@ def load_release(source: Path | str | Mapping[str, Tensor], classes: int) -> MOL
         Key names and behaviour of the release: decision record 0011.
     """
     state = read_release(Path(source)) if isinstance(source, Path | str) else bare_names(source)
+    model, report = _fill_release(state, classes)
+    report.require_complete("the state dict" if isinstance(source, Mapping) else source)
+    return model
+
+
+def _fill_release(state: Mapping[str, Tensor], classes: int) -> tuple[MOL, ImportReport]:
+    """The release's network with what a state dict has for it, and what became of the keys."""
     model = build_network(ModelConfig(flavour="release", classes=classes))
     converted, report = convert_state(state, model)
-    report.require_complete("the state dict" if isinstance(source, Mapping) else source)
-    dtype = next(iter(converted.values())).dtype
-    model.to(dtype).load_state_dict(converted, strict=False)
-    return model.eval()
+    if converted:
+        model.to(next(iter(converted.values())).dtype)
+    model.load_state_dict(converted, strict=False)
+    return model.eval(), report
 
 
 def import_release_file(path: Path, out: Path | None = None) -> ImportReport:
@@ -187,13 +204,13 @@ def import_release_file(path: Path, out: Path | None = None) -> ImportReport:
         TrainingError: If the file cannot be read.
     """
     state = read_release(path)
-    model_config = ModelConfig(flavour="release", classes=release_classes(state))
-    _, report = convert_state(state, build_network(model_config))
+    classes = release_classes(state)
+    model, report = _fill_release(state, classes)
     if out is None or report.missing or report.unknown:
         return report
     record = CheckpointRecord(
-        config=RunConfig(model=model_config),
-        classes=tuple(f"class {label}" for label in range(model_config.classes)),
+        config=RunConfig(model=ModelConfig(flavour="release", classes=classes)),
+        classes=tuple(f"class {label}" for label in range(classes)),
         mapping="unknown",
         fold="release",
         step=0,
@@ -203,5 +220,5 @@ def import_release_file(path: Path, out: Path | None = None) -> ImportReport:
         synthetic=False,
         selection="by the authors, unknown",
     )
-    save_checkpoint(out, record, load_release(state, model_config.classes))
+    save_checkpoint(out, record, model)
     return report

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,10 +52,7 @@ class FoldPlan:
             "videos": len(self.samples),
             "subjects": len({sample.person for sample in self.samples}),
             "by_class": self._by_class(self.samples),
-            "by_database": {
-                database: self._by_class([s for s in self.samples if s.database == database])
-                for database in sorted({sample.database for sample in self.samples})
-            },
+            "by_database": self.by_database(),
             "warnings": list(self.warnings),
             "folds": [
                 {
@@ -69,6 +66,13 @@ class FoldPlan:
                 }
                 for fold in self.folds
             ],
+        }
+
+    def by_database(self) -> dict[str, dict[str, int]]:
+        """Videos of each database by class."""
+        return {
+            database: self._by_class([s for s in self.samples if s.database == database])
+            for database in sorted({sample.database for sample in self.samples})
         }
 
     def _by_class(self, samples: Sequence[Sample]) -> dict[str, int]:
@@ -171,12 +175,12 @@ def plan_folds(
     )
     if protocol.name != "composite" or mapping != COMPOSITE_MAPPING or synthetic:
         return plan
-    return FoldPlan(**{**vars(plan), "warnings": tuple(_against_megc_2019(plan))})
+    return replace(plan, warnings=tuple(_against_megc_2019(plan)))
 
 
 def _against_megc_2019(plan: FoldPlan) -> list[str]:
     """How a composite differs from that of MEGC 2019."""
-    found: dict[str, dict[str, int]] = plan.document()["by_database"]
+    found = plan.by_database()
     return [
         f"{database}: {found.get(database) or 'absent'}, MEGC 2019 has {expected}"
         for database, expected in MEGC_2019.items()

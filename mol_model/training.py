@@ -17,10 +17,16 @@ import torch
 from torch import Tensor
 
 from mol_model.build import build_network
-from mol_model.checkpoint import CheckpointRecord, load_checkpoint, restore, save_checkpoint
+from mol_model.checkpoint import (
+    CheckpointRecord,
+    load_checkpoint,
+    read_record,
+    restore,
+    save_checkpoint,
+)
 from mol_model.config import RunConfig
 from mol_model.data import ShardSet
-from mol_model.evaluation import evaluate_fold, video_accuracy
+from mol_model.evaluation import recognition_accuracy
 from mol_model.losses import LossTerms, joint_loss
 from mol_model.metric_log import MetricLog
 from mol_model.network import MOL
@@ -198,9 +204,8 @@ def train_fold(
                 log.write(done, {**values, "learning_rate": learning_rate(config, step)}, rate)
                 on_step(StepReport(done, training.steps, values, rate))
             if watched and (done % training.evaluate_every == 0 or done == training.steps):
-                look = Fold(name=fold.name, train=fold.train, test=watched)
-                predictions = evaluate_fold(model, data, look, normalisation, device=device)
-                _keep_best(best, record, done, video_accuracy(predictions), model)
+                score = recognition_accuracy(model, data, watched, normalisation, device=device)
+                _keep_best(best, record, done, score, model)
                 model.train()
             if done % training.checkpoint_every == 0 and done < training.steps:
                 record = record.model_copy(update={"step": done})
@@ -252,7 +257,7 @@ def watched_videos(data: ShardSet, fold: Fold, config: RunConfig) -> tuple[Fold,
 def _keep_best(path: Path, record: CheckpointRecord, step: int, score: float, model: MOL) -> None:
     """Keep a model that beats the best so far; of equal ones the earlier stays."""
     if path.with_suffix(".json").exists():
-        before, _ = load_checkpoint(path)
+        before = read_record(path)
         if before.step >= step or (before.score is not None and before.score >= score):
             return
     save_checkpoint(path, record.model_copy(update={"step": step, "score": score}), model)
