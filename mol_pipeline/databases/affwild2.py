@@ -74,7 +74,7 @@ class AffWild2:
         except ValueError as error:
             builder.reject(clip, "garbled-annotation", str(error))
             return
-        folders = [folder for _, folder in builder.folders.named(video)]
+        folders = builder.folders.named(video)
         if not folders:
             builder.reject(clip, "no-folder", f"no folder {video} with frames below the root")
             return

@@ -136,7 +136,7 @@ class IndexBuilder:
         self._options = IndexOptions(frames=frames, corrections=apply_corrections)
         self.notes: list[str] = []
         self._rejected: list[RejectedVideo] = []
-        self._found: list[tuple[AnnotatedClip, KeyFrames, list[tuple[int, FrameFolder]]]] = []
+        self._found: list[tuple[AnnotatedClip, KeyFrames, list[FrameFolder]]] = []
         self._keys: dict[tuple[str, str], AnnotatedClip] = {}
         self._videos: list[SourceVideo] = []
         self._rows: set[tuple[str, ...]] = set()
@@ -193,7 +193,7 @@ class IndexBuilder:
             )
         )
 
-    def add(self, clip: AnnotatedClip, folders: list[tuple[int, FrameFolder]]) -> None:
+    def add(self, clip: AnnotatedClip, folders: list[FrameFolder]) -> None:
         """Take a clip whose frames are in one of these folders."""
         key_frames = self.check(clip)
         if key_frames is None:
@@ -240,7 +240,7 @@ class IndexBuilder:
             return KeyFrames()
         onset, onset_source = self._cell(clip, "onset", clip.onset)
         apex, apex_source = self._cell(clip, "apex", clip.apex, at_least=onset)
-        least = max(onset or 0, apex if apex is not None and apex_source != "absent" else 0)
+        least = max(onset or 0, apex or 0)
         offset, offset_source = self._cell(clip, "offset", clip.offset, at_least=least)
         if offset_source == "annotated":
             offset_source = clip.offset_source
@@ -298,7 +298,7 @@ class IndexBuilder:
         Args:
             is_clip: From a folder to (subject, clip), or None if it is no clip's folder.
         """
-        used = {folder.path for _, _, folders in self._found for _, folder in folders}
+        used = {folder.path for _, _, folders in self._found for folder in folders}
         for folder in self.folders:
             names = is_clip(folder)
             if names is None or folder.path in used:
@@ -332,15 +332,15 @@ class IndexBuilder:
         Raises:
             SourceError: If no clip has frames.
         """
-        ranks = Counter(rank for *_, found in self._found for rank in {one for one, _ in found})
+        ranks = Counter(rank for *_, found in self._found for rank in {one.rank for one in found})
         # The fullest set of frames; of equally full ones the one that the adapter prefers.
         rank = min(ranks, key=lambda one: (-ranks[one], one), default=0)
         others = set()
         for clip, key_frames, folders in self._found:
-            fitting = [folder for one, folder in folders if one == rank]
-            others |= {folder.parts[0] for one, folder in folders if one != rank and folder.parts}
+            fitting = [folder for folder in folders if folder.rank == rank]
+            others |= {one.parts[0] for one in folders if one.rank != rank and one.parts}
             if not fitting:
-                words = f"{folders[0][1].relative} is of another set of frames"
+                words = f"{folders[0].relative} is of another set of frames"
                 self.reject(clip, "no-folder", f"{words}; choose a set with --frames")
                 continue
             self._cut(clip, key_frames, fitting, renumbered, trust_folder)

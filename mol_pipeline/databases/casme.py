@@ -11,8 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from mol_pipeline.databases.builder import IndexBuilder, TableFormat, annotated_clip
-from mol_pipeline.databases.casme2 import SUBJECT_FOLDER, is_of_subject, subject_number
-from mol_pipeline.databases.files import FrameFolder
+from mol_pipeline.databases.casme2 import clip_of_folder, is_of_subject, subject_number
 from mol_pipeline.databases.index import DatabaseIndex
 
 TABLE = TableFormat(
@@ -57,11 +56,5 @@ class Casme:
                 annotated,
                 builder.folders.named(clip, partial(is_of_subject, subject)),
             )
-        builder.reject_folders(_clip_of_folder)
+        builder.reject_folders(clip_of_folder)
         return builder.finish(table)
-
-
-def _clip_of_folder(folder: FrameFolder) -> tuple[str, str] | None:
-    if not SUBJECT_FOLDER.match(folder.parent.lower()):
-        return None
-    return subject_number(folder.parent), folder.leaf

@@ -76,7 +76,7 @@ class Casme2:
             )
         edition = edition or "2014"
         builder.note(f"labels are those of the {edition} coding")
-        builder.reject_folders(_clip_of_folder)
+        builder.reject_folders(clip_of_folder)
         return builder.finish(table, edition=edition)
 
 
@@ -98,7 +98,8 @@ def is_of_subject(subject: str, folder: FrameFolder) -> bool:
     return subject_number(folder.parent) == subject
 
 
-def _clip_of_folder(folder: FrameFolder) -> tuple[str, str] | None:
+def clip_of_folder(folder: FrameFolder) -> tuple[str, str] | None:
+    """Subject and clip of a folder, None if it lies in no subject's folder."""
     if not SUBJECT_FOLDER.match(folder.parent.lower()):
         return None
     return subject_number(folder.parent), folder.leaf

@@ -70,7 +70,7 @@ def subject_name(text: str) -> str:
     return f"spNO.{int(match.group(1))}" if match else text.strip()
 
 
-ClipFolders = dict[tuple[str, str], dict[str, list[tuple[int, FrameFolder]]]]
+ClipFolders = dict[tuple[str, str], dict[str, list[FrameFolder]]]
 
 
 def _clip_folders(builder: IndexBuilder) -> ClipFolders:
@@ -80,22 +80,20 @@ def _clip_folders(builder: IndexBuilder) -> ClipFolders:
         match = CLIP_FOLDER.match(folder.leaf)
         if match:
             key = f"spNO.{int(match.group(1))}", match.group(2).lower()
-            place = builder.folders.rank_of(folder), folder
-            found.setdefault(key, {}).setdefault(match.group(3), []).append(place)
+            found.setdefault(key, {}).setdefault(match.group(3), []).append(folder)
     return found
 
 
 def _folders(
     builder: IndexBuilder, clips: ClipFolders, subject: str, video: str, onset: str
-) -> list[tuple[int, FrameFolder]]:
+) -> list[FrameFolder]:
     """Folders of a clip: by its onset, else any of the video's; and those of the whole video."""
     of_video = clips.get((subject, video.lower()), {})
     own = of_video.get(onset) or [one for found in of_video.values() for one in found]
     whole = builder.folders.named(
         "color", lambda folder: _is_video(folder.parts[:-1], subject, video)
     ) + builder.folders.named(video, lambda folder: _is_video(folder.parts, subject, video))
-    unique = {folder.path: (rank, folder) for rank, folder in [*own, *whole]}
-    return sorted(unique.values(), key=lambda one: (one[0], one[1].parts))
+    return sorted({*own, *whole}, key=lambda one: (one.rank, one.parts))
 
 
 def _is_video(parts: tuple[str, ...], subject: str, video: str) -> bool:

@@ -74,7 +74,7 @@ class CasmeSq:
         number: int,
         subjects: Mapping[str, str],
         stimuli: Mapping[str, str],
-        folders: Mapping[tuple[str, str], list[tuple[int, FrameFolder]]],
+        folders: Mapping[tuple[str, str], list[FrameFolder]],
     ) -> None:
         participant, clip = cells[0].removesuffix(".0"), cells[1]
         subject = subjects.get(participant, "")
@@ -113,7 +113,7 @@ class CasmeSq:
             clip, lambda folder: folder.parent.lower() in (subject, f"s{subject}")
         )
         builder.add(
-            annotated, sorted([*folders.get((subject, code), []), *own], key=lambda one: one[0])
+            annotated, sorted([*folders.get((subject, code), []), *own], key=lambda one: one.rank)
         )
 
 
@@ -148,14 +148,14 @@ def _stimuli(rows: Sequence[Sequence[str]]) -> dict[str, str]:
     return found
 
 
-def _folders(builder: IndexBuilder) -> dict[tuple[str, str], list[tuple[int, FrameFolder]]]:
+def _folders(builder: IndexBuilder) -> dict[tuple[str, str], list[FrameFolder]]:
     """(Subject, stimulus code) -> folders of the long video."""
-    found: dict[tuple[str, str], list[tuple[int, FrameFolder]]] = {}
+    found: dict[tuple[str, str], list[FrameFolder]] = {}
     for folder in builder.folders:
         match = LONG_VIDEO.match(folder.leaf)
         if match:
             key = str(int(match.group(1))), match.group(2)
-            found.setdefault(key, []).append((builder.folders.rank_of(folder), folder))
+            found.setdefault(key, []).append(folder)
     return found
 
 

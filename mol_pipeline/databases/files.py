@@ -113,6 +113,8 @@ class FrameFolder:
     path: Path
     parts: tuple[str, ...]
     """Below the root, as they are on disk."""
+    rank: int
+    """Of the set of frames that it belongs to; the adapter prefers the lower."""
 
     @property
     def leaf(self) -> str:
@@ -144,19 +146,19 @@ class FrameFolders:
     ) -> None:
         self.doubled: set[str] = set()
         self.archives: list[Path] = []
-        self._by_leaf: dict[str, list[tuple[int, FrameFolder]]] = {}
+        self._by_leaf: dict[str, list[FrameFolder]] = {}
         base = len(root.parts)
         for path, _, files in walk(start):
             self.archives += [path / name for name in files if Path(name).suffix in ARCHIVES]
             if not any(frame_number(name) is not None for name in files):
                 continue
-            folder = FrameFolder(path, path.parts[base:])
-            folder_rank = rank(tuple(part.lower() for part in folder.parts))
+            parts = path.parts[base:]
+            folder_rank = rank(tuple(part.lower() for part in parts))
             if folder_rank is None:
                 continue
-            self._note_doubled(folder.parts)
-            leaf = folder.leaf.lower()
-            self._by_leaf.setdefault(leaf, []).append((folder_rank, folder))
+            folder = FrameFolder(path, parts, folder_rank)
+            self._note_doubled(parts)
+            self._by_leaf.setdefault(folder.leaf.lower(), []).append(folder)
 
     def _note_doubled(self, parts: Sequence[str]) -> None:
         for upper, lower in itertools.pairwise(parts):
@@ -165,22 +167,15 @@ class FrameFolders:
 
     def __iter__(self) -> Iterator[FrameFolder]:
         """All folders, in the order of their paths."""
-        folders = [folder for found in self._by_leaf.values() for _, folder in found]
+        folders = itertools.chain.from_iterable(self._by_leaf.values())
         return iter(sorted(folders, key=lambda folder: folder.parts))
 
     def named(
         self, leaf: str, accept: Callable[[FrameFolder], bool] = lambda folder: True
-    ) -> list[tuple[int, FrameFolder]]:
-        """(rank, folder) for folders of this name that are accepted; best first."""
-        found = self._by_leaf.get(leaf.strip().lower(), [])
-        return sorted(
-            ((rank, folder) for rank, folder in found if accept(folder)),
-            key=lambda one: (one[0], len(one[1].parts), one[1].parts),
-        )
-
-    def rank_of(self, folder: FrameFolder) -> int:
-        """Rank that a folder was given."""
-        return next(rank for rank, one in self._by_leaf[folder.leaf.lower()] if one == folder)
+    ) -> list[FrameFolder]:
+        """Folders of this name that are accepted; best first."""
+        found = filter(accept, self._by_leaf.get(leaf.strip().lower(), []))
+        return sorted(found, key=lambda one: (one.rank, len(one.parts), one.parts))
 
 
 def find_annotations(root: Path, patterns: Sequence[str]) -> list[Path]:

@@ -64,7 +64,7 @@ def _bare(subject: str) -> str:
     return subject.lower().removeprefix("sub").lstrip("_0")
 
 
-def _only_one(folders: list[tuple[int, FrameFolder]]) -> list[tuple[int, FrameFolder]]:
+def _only_one(folders: list[FrameFolder]) -> list[FrameFolder]:
     """Folders of the name, if all belong to one subject."""
-    parents = {folder.parent.lower() for _, folder in folders}
+    parents = {folder.parent.lower() for folder in folders}
     return folders if len(parents) == 1 else []

@@ -57,7 +57,7 @@ class Mmew:
             folders = builder.folders.named(clip)
             annotated = annotated_clip(row, TABLE, subject=f"S{number.zfill(2)}")
             if apply_corrections and folders:
-                apex, offset = _within_folder(builder, row, folders[0][1])
+                apex, offset = _within_folder(builder, row, folders[0])
                 annotated = replace(annotated, apex=apex, offset=offset)
             builder.add(annotated, folders)
         builder.reject_folders(_clip_of_folder)

@@ -11,7 +11,7 @@ counter, of five to eight digits. The three cameras filmed the same people at on
 import re
 from pathlib import Path
 
-from mol_pipeline.databases.builder import AnnotatedClip, IndexBuilder
+from mol_pipeline.databases.builder import AnnotatedClip, IndexBuilder, raw_before_cropped
 from mol_pipeline.databases.index import DatabaseIndex
 from mol_pipeline.errors import SourceError
 
@@ -108,4 +108,4 @@ def _rank(camera: str, parts: tuple[str, ...]) -> int | None:
     """Raw before cropped; other cameras and long videos not at all."""
     if any(of_another_camera(camera, part) or is_of_smic_e(part) for part in parts):
         return None
-    return 1 if any("crop" in part for part in parts) else 0
+    return raw_before_cropped(parts)

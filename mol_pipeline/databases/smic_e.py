@@ -12,7 +12,7 @@ inside the video and its onset comes before its offset.
 from collections.abc import Iterator
 from pathlib import Path
 
-from mol_pipeline.databases.builder import AnnotatedClip, IndexBuilder
+from mol_pipeline.databases.builder import AnnotatedClip, IndexBuilder, raw_before_cropped
 from mol_pipeline.databases.files import FrameFolder, find_annotation, list_frames
 from mol_pipeline.databases.index import DatabaseIndex
 from mol_pipeline.databases.smic import CLIP_NAME, WORDS, clip_identity, of_another_camera
@@ -159,22 +159,19 @@ class _LongVideos:
     def __init__(self, builder: IndexBuilder) -> None:
         self._builder = builder
         self._frames: dict[Path, set[int]] = {}
-        self._of_subject: dict[str, list[tuple[int, FrameFolder]]] = {}
-        self._named: dict[str, list[tuple[int, FrameFolder]]] = {}
+        self._of_subject: dict[str, list[FrameFolder]] = {}
+        self._named: dict[str, list[FrameFolder]] = {}
         for folder in builder.folders:
             if CLIP_NAME.match(folder.leaf):
                 subject, clip = clip_identity(folder.leaf)
-                found = builder.folders.rank_of(folder), folder
-                self._of_subject.setdefault(subject, []).append(found)
-                self._named.setdefault(clip, []).append(found)
+                self._of_subject.setdefault(subject, []).append(folder)
+                self._named.setdefault(clip, []).append(folder)
 
-    def holding(
-        self, subject: str, clip: str, onset: int, offset: int
-    ) -> list[tuple[int, FrameFolder]]:
+    def holding(self, subject: str, clip: str, onset: int, offset: int) -> list[FrameFolder]:
         """The folder of this name, else one of the subject's that holds the interval."""
         return self._named.get(clip) or [
-            (rank, folder)
-            for rank, folder in self._of_subject.get(subject, [])
+            folder
+            for folder in self._of_subject.get(subject, [])
             if {onset, offset} <= self._numbers(folder)
         ]
 
@@ -187,4 +184,4 @@ class _LongVideos:
 def _rank(camera: str, parts: tuple[str, ...]) -> int | None:
     if any(of_another_camera(camera, part) for part in parts) or "micro" in parts:
         return None
-    return 1 if any("crop" in part for part in parts) else 0
+    return raw_before_cropped(parts)
