@@ -29,7 +29,7 @@ from mol_model.release_import import (
 from mol_pipeline.contract.manifest import hash_file, write_atomically
 from mol_pipeline.errors import TrainingError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 class CheckpointRecord(BaseModel):
@@ -50,6 +50,10 @@ class CheckpointRecord(BaseModel):
     std: float
     manifest_hash: str
     synthetic: bool
+    people: tuple[str, ...] = ()
+    """Everybody whom the model was trained on or chosen by, also before a warm start."""
+    started_from: str | None = None
+    """SHA-256 of the tensors of `training.init_from`."""
     selection: str
     """How the model was chosen, e.g. `last`."""
     score: float | None = None
@@ -80,6 +84,11 @@ def save_checkpoint(
     temporary.replace(target)
     complete = record.model_copy(update={"tensors_sha256": digest})
     write_atomically(path.with_suffix(".json"), complete.model_dump_json(indent=1).encode())
+
+
+def record_path(path: Path) -> Path:
+    """Path of a checkpoint without ending, as a user may name it: by either file or by none."""
+    return path.with_suffix("") if path.suffix in {".json", ".safetensors"} else path
 
 
 def read_record(path: Path) -> CheckpointRecord:
@@ -119,6 +128,22 @@ def load_checkpoint(path: Path) -> tuple[CheckpointRecord, dict[str, Tensor]]:
         raise TrainingError(f"{target}: cannot be read ({error})") from error
 
 
+def load_model(path: Path, device: torch.device) -> tuple[MOL, CheckpointRecord]:
+    """The network of a checkpoint in eval mode on a device, and what it is.
+
+    Args:
+        path: With or without ending.
+        device: Where to compute.
+
+    Raises:
+        TrainingError: If a file is missing, damaged, or of another format.
+    """
+    record, tensors = load_checkpoint(record_path(path))
+    model = build_network(record.config.model)
+    restore(tensors, model)
+    return model.to(device).eval(), record
+
+
 def restore(
     tensors: dict[str, Tensor],
     model: nn.Module,
@@ -140,13 +165,16 @@ def restore(
         raise TrainingError(f"checkpoint of another network: {error}") from error
     if optimiser is None:
         return
+    parameters = dict(model.named_parameters())
     groups: dict[str, dict[str, Any]] = {}
     for name, value in tensors.items():
         if name.startswith("adam."):
             _, key, parameter = name.split(".", 2)
+            if value.dim():  # with the strides of the parameter, whatever its memory format
+                value = torch.empty_like(parameters[parameter].data).copy_(value)
             groups.setdefault(parameter, {})[key] = value
     states = optimiser.state_dict()
-    order = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+    order = [name for name, parameter in parameters.items() if parameter.requires_grad]
     states["state"] = {i: groups[name] for i, name in enumerate(order) if name in groups}
     optimiser.load_state_dict(states)
 

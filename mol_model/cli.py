@@ -5,16 +5,25 @@ commands, so that `--help` answers at once. Results go to stdout, the rest to st
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
+from mol_model.result_text import result_text
 from mol_pipeline.errors import ErrorMappingGroup, set_log_level
 
 FOLDER = click.Path(path_type=Path)
-FIT_PROTOCOLS = ("loso", "composite", "leave-one-database-out", "k-fold")
-"""Protocols in which every video is tested once, so that predictions can be pooled."""
-PROTOCOLS = (*FIT_PROTOCOLS, "cross")
+PROTOCOLS = (
+    "loso",
+    "composite",
+    "cross",
+    "leave-one-database-out",
+    "k-fold",
+    "hold-out",
+    "all",
+)
 """Names in `mol_model.config.ProtocolConfig`; a test keeps the two equal."""
 PRESET_NAMES = ("paper", "tiny")
 """Names of `mol_model.config.PRESETS`; a test keeps the two equal."""
@@ -27,104 +36,239 @@ def main(verbose: int) -> None:
     """Train and evaluate MOL on prepared shards.
 
     Exit codes: 0 done, 2 wrong command line, 3 wrong setting, 4 manifest and shards
-    disagree, 7 training cannot start or go on, 130 interrupted (run again to continue).
+    disagree, 7 training cannot start or go on, 75 stopped by a batch system and saved, 130
+    interrupted (run again to continue).
     """
     set_log_level(verbose)
 
 
+RUN_OPTIONS: tuple[Callable[[Any], Any], ...] = (
+    click.option(
+        "--shards",
+        type=FOLDER,
+        multiple=True,
+        required=True,
+        help="Directory with a manifest; may be repeated.",
+    ),
+    click.option("--out", type=FOLDER, required=True, help="Directory of the run."),
+    click.option(
+        "--preset",
+        type=click.Choice(PRESET_NAMES),
+        default="paper",
+        show_default=True,
+        help="paper: full size; tiny: narrow layers for a CPU.",
+    ),
+    click.option(
+        "--classes", metavar="MAPPING", help="Label mapping, e.g. 3 or 5; default: the first."
+    ),
+    click.option("--steps", type=click.IntRange(min=1), help="Optimiser steps of a fold."),
+    click.option(
+        "--selection",
+        type=click.Choice(("last", "validation", "test-best")),
+        help="Model that is tested: after the last step (default), best on people held out inside "
+        "the training part, or best on the test fold (optimistic).",
+    ),
+    click.option("--init-from", type=FOLDER, help="Checkpoint whose weights training starts from."),
+    click.option("--seed", type=int, help="Of weights, order and augmentation."),
+    click.option("--seeds", help="Several runs, e.g. 0,1,2: mean and spread are reported."),
+    click.option(
+        "--precision", type=click.Choice(("float32", "tf32", "bf16")), help="Of the products."
+    ),
+    click.option("--compile", "compiled", is_flag=True, help="Compile the network."),
+    click.option("--deterministic", is_flag=True, help="The same bits again, slower on CUDA."),
+    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
+    click.option(
+        "--jobs", type=click.IntRange(min=1), help="Folds at once; default: on a CPU one a core."
+    ),
+    click.option("--folds", help="Only these folds: names, or numbers such as 0-6, by commas."),
+    click.option("--config", "config_file", type=FOLDER, help="Settings as YAML."),
+    click.option(
+        "--set",
+        "overrides",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Override a setting, e.g. training.learning_rate=0.001; may be repeated.",
+    ),
+    click.option("--overwrite", is_flag=True, help="Start anew instead of continuing."),
+)
+"""Options of every command that trains."""
+
+
+def run_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of every command that trains."""
+    for option in reversed(RUN_OPTIONS):
+        command = option(command)
+    return command
+
+
+def _launch(protocol: dict[str, object], **given: Any) -> None:
+    """Do a run: parse what is left to parse, call the library, print the result."""
+    from mol_model import processes
+    from mol_model.launch import RunRequest, launch
+    from mol_model.progress import run_progress
+
+    settings = {f"protocol.{name}": value for name, value in protocol.items()}
+    for name in ("steps", "selection", "precision"):
+        settings[f"training.{name}"] = given[name]
+    settings["training.init_from"] = (
+        str(given["init_from"].resolve()) if given["init_from"] else None
+    )
+    settings["training.compile"] = given["compiled"] or None
+    settings["training.deterministic"] = given["deterministic"] or None
+    shortcuts = (
+        f"{key}={json.dumps(value)}" for key, value in settings.items() if value is not None
+    )
+    if given["seeds"] and given["seed"] is not None:
+        raise click.UsageError("name --seed or --seeds, not both")
+    request = RunRequest(
+        shards=given["shards"],
+        out=given["out"],
+        preset=given["preset"],
+        classes=given["classes"],
+        config_file=given["config_file"],
+        overrides=(*given["overrides"], *shortcuts),
+        seeds=_numbers(given["seeds"]) if given["seed"] is None else (given["seed"],),
+        device=given["device"],
+        jobs=given["jobs"],
+        folds=_names(given["folds"]),
+        overwrite=given["overwrite"],
+    )
+    with run_progress() as on_progress:
+        metrics, report = launch(request, on_progress)
+    if processes.rank() == 0:
+        click.echo(result_text(metrics))
+        click.echo(f"report: {report}")
+
+
+def _names(listed: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in listed.split(",")) if listed else ()
+
+
+def _numbers(listed: str | None) -> tuple[int, ...]:
+    try:
+        return tuple(int(name) for name in _names(listed))
+    except ValueError as error:
+        raise click.BadParameter(
+            f"{listed!r}: numbers, separated by commas", param_hint="--seeds"
+        ) from error
+
+
 @main.command()
 @click.option(
-    "--shards",
-    type=FOLDER,
-    multiple=True,
-    required=True,
-    help="Directory with a manifest; may be repeated.",
-)
-@click.option("--out", type=FOLDER, required=True, help="Directory of the run.")
-@click.option(
-    "--preset",
-    type=click.Choice(PRESET_NAMES),
-    default="paper",
-    show_default=True,
-    help="paper: full size; tiny: narrow layers for a CPU.",
-)
-@click.option(
     "--protocol",
-    type=click.Choice(FIT_PROTOCOLS),
+    type=click.Choice(PROTOCOLS),
     help="loso: leave one subject out (the default); composite: the same over several databases.",
 )
+@click.option("--train", multiple=True, metavar="DATABASE", help="For cross: databases that train.")
 @click.option(
-    "--classes", metavar="MAPPING", help="Label mapping, e.g. 3 or 5; default: the first."
+    "--test", multiple=True, metavar="NAME", help="For cross: databases; for hold-out: subjects."
 )
-@click.option("--steps", type=click.IntRange(min=1), help="Optimiser steps of a fold.")
-@click.option(
-    "--selection",
-    type=click.Choice(("last", "validation", "test-best")),
-    help="Model that is tested: after the last step (default), best on people held out inside "
-    "the training part, or best on the test fold (optimistic).",
-)
-@click.option("--seed", type=int, help="Of weights, order and augmentation.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--jobs", type=click.IntRange(min=1), help="Folds at once; on a CPU one a core.")
-@click.option("--folds", help="Only these folds: names, or numbers such as 0-6, by commas.")
-@click.option("--config", "config_file", type=FOLDER, help="Settings as YAML.")
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Override a setting, e.g. training.learning_rate=0.001; may be repeated.",
-)
-@click.option("--overwrite", is_flag=True, help="Start anew instead of continuing.")
-def fit(
-    shards: tuple[Path, ...],
-    out: Path,
-    preset: str,
-    protocol: str | None,
-    classes: str | None,
-    steps: int | None,
-    selection: str | None,
-    seed: int | None,
-    device: str,
-    jobs: int | None,
-    folds: str | None,
-    config_file: Path | None,
-    overrides: tuple[str, ...],
-    overwrite: bool,
-) -> None:
-    """Train and test every fold, pool the predictions, write a report.
+@run_options
+def fit(protocol: str | None, train: tuple[str, ...], test: tuple[str, ...], **given: Any) -> None:
+    """Train and test every fold of a protocol, pool the predictions, write a report.
 
     Run again after an interruption: finished folds are kept, the others continue.
+    Started by torchrun (torchrun -m mol_model fit ...), its processes share each fold.
     """
-    from mol_model.config import PRESETS, RunConfig
-    from mol_model.progress import run_progress
-    from mol_model.report import write_report
-    from mol_model.runs import RunOptions, fit_to_data, load_data
-    from mol_model.runs import fit as run_fit
-    from mol_pipeline.contract.settings import load_settings
+    _launch({"name": protocol, "train": list(train) or None, "test": list(test) or None}, **given)
 
-    shortcuts = [
-        f"training.{name}={value}"
-        for name, value in (("steps", steps), ("selection", selection), ("seed", seed))
-        if value is not None
-    ]
-    if protocol is not None:
-        shortcuts.append(f"protocol.name={protocol}")
-    config = load_settings(
-        RunConfig,
-        config_file,
-        (*overrides, *shortcuts),
-        base=PRESETS[preset].model_dump(mode="json"),
+
+@main.command()
+@run_options
+def loso(**given: Any) -> None:
+    """Leave one subject out: everybody is tested by a model that never saw them."""
+    _launch({"name": "loso"}, **given)
+
+
+@main.command()
+@run_options
+def composite(**given: Any) -> None:
+    """Leave one subject out over several databases with three classes (MEGC 2019).
+
+    Give --shards of casme2, samm and smic-hs.
+    """
+    _launch({"name": "composite"}, **given)
+
+
+@main.command()
+@click.option(
+    "--train",
+    multiple=True,
+    metavar="DATABASE",
+    help="Trains; may be repeated; default: each alone.",
+)
+@click.option("--test", multiple=True, metavar="DATABASE", help="Tested; default: each.")
+@run_options
+def cross(train: tuple[str, ...], test: tuple[str, ...], **given: Any) -> None:
+    """Train on one database, test on another; scores are of each pair."""
+    _launch({"name": "cross", "train": list(train), "test": list(test)}, **given)
+
+
+@main.command()
+@run_options
+def pretrain(**given: Any) -> None:
+    """Train on all videos of the shards, test none; for --init-from of other runs.
+
+    The model is OUT/folds/all/checkpoint. The paper pre-trains on Aff-Wild2 with seven classes.
+    """
+    _launch({"name": "all"}, **given)
+
+
+@main.command()
+@click.option("--checkpoint", type=FOLDER, required=True, help="Of a fold, or of 'pretrain'.")
+@click.option("--shards", type=FOLDER, multiple=True, required=True, help="May be repeated.")
+@click.option("--out", type=FOLDER, required=True, help="Directory for the tables.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option(
+    "--seen-people",
+    type=click.Choice(("refuse", "leave-out")),
+    default="refuse",
+    show_default=True,
+    help="What to do with people whom the checkpoint was trained on.",
+)
+def evaluate(
+    checkpoint: Path, shards: tuple[Path, ...], out: Path, device: str, seen_people: str
+) -> None:
+    """Test a checkpoint on all videos of the shards."""
+    from mol_model.testing import evaluate_checkpoint
+
+    metrics = evaluate_checkpoint(
+        checkpoint, shards, out, device=device, leave_out_seen=seen_people == "leave-out"
     )
-    data = load_data(shards, classes, config)
-    config = fit_to_data(config, data)
-    names = tuple(name.strip() for name in folds.split(",")) if folds else ()
-    options = RunOptions(out=out, device=device, jobs=jobs, folds=names, overwrite=overwrite)
-    with run_progress() as on_progress:
-        metrics = run_fit(data, config, options, on_progress=on_progress)
-    report = write_report(out, metrics, config)
-    click.echo(_result(metrics))
-    click.echo(f"report: {report}")
+    click.echo(result_text(metrics))
+    click.echo(f"tables: {out}")
+
+
+@main.command()
+@click.argument("runs", nargs=-1, required=True, type=FOLDER, metavar="RUN RUN ...")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def compare(runs: tuple[Path, ...], as_json: bool) -> None:
+    """Put runs beside each other: scores, settings that differ, videos that changed."""
+    from mol_model.comparison import compare_runs
+
+    if len(runs) < 2:
+        raise click.UsageError("name two runs or more")
+    comparison = compare_runs(runs)
+    click.echo(json.dumps(comparison.document(), indent=1) if as_json else comparison.text())
+
+
+@main.command()
+@click.argument("run", type=FOLDER)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def status(run: Path, as_json: bool) -> None:
+    """Show which folds of a run are done, running, stopped, failed or waiting."""
+    from collections import Counter
+
+    from mol_model.fold_state import read_states
+
+    states = read_states(run)
+    if as_json:
+        click.echo(json.dumps([vars(state) for state in states], indent=1))
+        return
+    for state in states:
+        click.echo(f"{state.fold:28} {state.state:8} step {state.step:6}  {state.words}".rstrip())
+    counts = Counter(state.state for state in states)
+    click.echo(", ".join(f"{count} {name}" for name, count in counts.items()))
 
 
 @main.command()
@@ -145,7 +289,9 @@ def fit(
     "--index", "indexes", type=FOLDER, multiple=True, help="Output of 'molprep index --json'."
 )
 @click.option("--train", multiple=True, metavar="DATABASE", help="For cross: trains; default any.")
-@click.option("--test", multiple=True, metavar="DATABASE", help="For cross: tested; default any.")
+@click.option(
+    "--test", multiple=True, metavar="NAME", help="For cross: databases; for hold-out: subjects."
+)
 @click.option("--k", default=5, show_default=True, type=click.IntRange(min=2), help="For k-fold.")
 @click.option("--seed", default=0, show_default=True, help="For k-fold: breaks ties.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
@@ -254,42 +400,3 @@ def import_release(file: Path, out: Path | None, as_json: bool) -> None:
     report.require_complete(file)
     if out is not None:
         click.echo(f"{out.with_suffix('.safetensors')} and .json written", err=True)
-
-
-def _result(metrics: dict) -> str:
-    """The pooled numbers as lines of text."""
-    lines = []
-    mark = "SYNTHETIC data: " if metrics["synthetic"] else ""
-    lines.append(
-        f"{mark}{metrics['protocol']}, {metrics['folds']} folds, {metrics['videos']} held-out "
-        f"videos, model chosen: {metrics['selection']}, seed {metrics['seed']}"
-    )
-    if metrics["selection"] == "test-best":
-        lines.append("  OPTIMISTIC: the model was chosen on the test folds themselves")
-    if "recognition" in metrics:
-        got, base = metrics["recognition"], metrics["majority_class"]
-        for key, name in (
-            ("accuracy", "accuracy"),
-            ("weighted_f1", "WF1"),
-            ("unweighted_f1", "UF1"),
-            ("unweighted_average_recall", "UAR"),
-        ):
-            lines.append(
-                f"  {name:<9}{100 * got[key]:6.1f} %   (majority class {100 * base[key]:.1f} %)"
-            )
-    parts = metrics.get("by_database", {})
-    for database, scores in parts.items() if len(parts) > 1 else ():
-        lines.append(
-            f"  {database}: {scores['videos']} videos, UF1 {100 * scores['unweighted_f1']:.1f} %, "
-            f"UAR {100 * scores['unweighted_average_recall']:.1f} %"
-        )
-    flow, points = metrics["flow"], metrics["landmarks"]
-    lines.append(
-        f"  AEPE     {flow['average_end_point_error_px']:6.3f} px  "
-        f"(no motion {flow['zero_flow_end_point_error_px']:.3f} px)"
-    )
-    lines.append(
-        f"  NME      {points['inter_ocular_nme_percent']:6.2f} %   "
-        f"(mean shape {points['mean_shape_nme_percent']:.2f} %)"
-    )
-    return "\n".join(lines)

@@ -117,8 +117,16 @@ class DataConfig(Settings):
     """Random crop in training, centre crop in test (P Sec. 4.1.3)."""
     brightness: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Largest relative change of brightness and contrast of a whole clip; the paper has none."""
+    cache: Literal["auto", "device", "stream"] = "auto"
+    """`device` keeps all clips where the network computes, `stream` reads them from the shards
+    as they are needed, `auto` keeps them where they fit."""
     cache_mb: int = Field(default=4096, ge=0)
-    """Decoded clips are kept in memory up to this size; beyond it they stream from the shards."""
+    """Main memory for decoded clips; beyond it they stream from the shards."""
+    workers: int = Field(default=0, ge=0)
+    """Processes that decompress streamed clips; 0: a thread beside the training."""
+    shuffle_labels: bool = False
+    """Control experiment: labels are permuted among the training videos. What is then still
+    recognised comes from a leak or from choosing on the test fold; marked in every output."""
 
 
 class TrainingConfig(Settings):
@@ -127,7 +135,7 @@ class TrainingConfig(Settings):
     steps: int = Field(default=1000, ge=1)
     """Optimiser steps of a fold (R)."""
     batch_size: int = Field(default=32, ge=1)
-    """Clips a step (R)."""
+    """Clips a step (R), of all processes together."""
     learning_rate: float = Field(default=1e-4, gt=0.0)
     """Of Adam (P names Adam; value R)."""
     schedule: Literal["constant", "cosine"] = "constant"
@@ -136,6 +144,15 @@ class TrainingConfig(Settings):
     """Decoupled (AdamW); 0 is plain Adam (P)."""
     clip_gradient: float | None = Field(default=None, gt=0.0)
     """Largest norm of the gradient, or None."""
+    precision: Literal["float32", "tf32", "bf16"] = "float32"
+    """Of the products: float32 as the release; tf32 rounds them on CUDA; bf16 is automatic mixed
+    precision. Weights, losses and tests stay float32."""
+    compile: bool = False
+    """Compile the network with `torch.compile`; needs a C++ compiler, on CUDA also Triton."""
+    deterministic: bool = False
+    """Only kernels that give the same bits again, slower on CUDA."""
+    init_from: str | None = None
+    """Checkpoint whose weights training starts from (P Sec. 4.1.3: pre-trained on Aff-Wild2)."""
     flow_pairs: int | None = Field(default=None, ge=1)
     """Pairs of a clip, drawn anew each step, whose flow is estimated in training; None: all.
     The loss stays an unbiased estimate of Eq. 7, at a fraction of the cost. Tests use all."""
@@ -159,12 +176,16 @@ class TrainingConfig(Settings):
 class ProtocolConfig(Settings):
     """Which videos train and which test; see `mol_model.protocols`."""
 
-    name: Literal["loso", "composite", "cross", "leave-one-database-out", "k-fold"] = "loso"
-    """`composite` is leave one subject out over several databases (MEGC 2019)."""
+    name: Literal[
+        "loso", "composite", "cross", "leave-one-database-out", "k-fold", "hold-out", "all"
+    ] = "loso"
+    """`composite` is leave one subject out over several databases (MEGC 2019); `all` trains on
+    everything and tests nothing, for pre-training."""
     train: tuple[str, ...] = ()
     """For `cross`: databases that train together; empty: each alone."""
     test: tuple[str, ...] = ()
-    """For `cross`: databases that are tested; empty: each."""
+    """For `cross`: databases that are tested; empty: each. For `hold-out`: subjects that are
+    tested, as `subject` or `database/subject`."""
     k: int = Field(default=5, ge=2)
     """For `k-fold`."""
     seed: int = 0

@@ -1,16 +1,19 @@
 """Clips from shards: which there are, and how they reach the training loop."""
 
+import math
 import queue
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import hdf5plugin  # noqa: F401 - registers the filters that shards are written with
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
 from mol_model.protocols import Sample, common_mapping, sample_of
 from mol_pipeline.contract.manifest import Manifest, VideoRecord, hash_document, read_manifest
@@ -43,18 +46,49 @@ class ClipBatch:
     clips: tuple[int, ...]
     """Numbers of the clips in their `ShardSet`."""
 
+    def tensors(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Frames, flow, landmarks and labels."""
+        return self.frames, self.flow, self.landmarks, self.labels
+
+    def _with(self, tensors: Iterable[Tensor], clips: Sequence[int]) -> "ClipBatch":
+        frames, flow, landmarks, labels = tensors
+        return ClipBatch(frames, flow, landmarks, labels, tuple(clips))
+
     def to(self, device: torch.device) -> "ClipBatch":
         """The same clips on a device."""
-        return ClipBatch(
-            frames=self.frames.to(device, non_blocking=True),
-            flow=self.flow.to(device, non_blocking=True),
-            landmarks=self.landmarks.to(device, non_blocking=True),
-            labels=self.labels.to(device, non_blocking=True),
-            clips=self.clips,
+        moved = (tensor.to(device, non_blocking=True) for tensor in self.tensors())
+        return self._with(moved, self.clips)
+
+    def pin_memory(self) -> "ClipBatch":
+        """The same clips in memory from which a CUDA device copies by itself."""
+        return self._with((tensor.pin_memory() for tensor in self.tensors()), self.clips)
+
+    def take(self, rows: Sequence[int]) -> "ClipBatch":
+        """Some of the clips, by row."""
+        index = torch.as_tensor(rows, device=self.frames.device)
+        taken = (tensor.index_select(0, index) for tensor in self.tensors())
+        return self._with(taken, [self.clips[row] for row in rows])
+
+    def empty_like(self, count: int, device: torch.device) -> "ClipBatch":
+        """Room for many clips on a device, to be filled."""
+        room = (
+            torch.empty((count, *tensor.shape[1:]), dtype=tensor.dtype, device=device)
+            for tensor in self.tensors()
         )
+        return self._with(room, range(count))
+
+    def fill(self, first: int, part: "ClipBatch") -> None:
+        """Put clips into the rows from `first` on."""
+        for whole, tensor in zip(self.tensors(), part.tensors(), strict=True):
+            whole[first : first + len(tensor)] = tensor.to(whole.device)
+
+    def share_memory(self) -> None:
+        """Move the clips, in place, to memory that other processes can see."""
+        for tensor in self.tensors():
+            tensor.share_memory_()
 
 
-class ShardSet:
+class ShardSet(Dataset[ClipBatch]):
     """The videos of some shard directories that take part under one label mapping.
 
     Args:
@@ -97,7 +131,26 @@ class ShardSet:
             )
         self._files: dict[Path, h5py.File] = {}
         self._cache: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
-        self._room = cache_mb * 2**20
+        self.cache_bytes = cache_mb * 2**20
+        self._room = self.cache_bytes
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without open files and decoded clips: they do not travel to other processes."""
+        return {**self.__dict__, "_files": {}, "_cache": {}, "_room": self.cache_bytes}
+
+    @property
+    def bytes(self) -> int:
+        """Size of all clips as `read` gives them."""
+        per_clip = sum(
+            math.prod(array.row_shape(self.frames)) * np.dtype(array.dtype).itemsize
+            for array in map(CLIP_ARRAYS_BY_NAME.__getitem__, READ_ARRAYS)
+        )
+        return per_clip * len(self.video_of_clip)
+
+    def shards_of(self, clips: Iterable[int]) -> list[int]:
+        """The shard of each clip, as a number."""
+        numbers: dict[Path, int] = {}
+        return [numbers.setdefault(self._place[clip][0], len(numbers)) for clip in clips]
 
     @property
     def synthetic(self) -> bool:
@@ -119,13 +172,17 @@ class ShardSet:
         wanted = set(videos)
         return [clip for clip, video in enumerate(self.video_of_clip) if video in wanted]
 
-    def read(self, clips: Sequence[int]) -> ClipBatch:
+    def read(self, clips: Sequence[int], *, keep: bool = True) -> ClipBatch:
         """Read clips, one chunk each, from memory where they are kept.
+
+        Args:
+            clips: Their numbers.
+            keep: Whether to keep them in memory, as long as there is room.
 
         Raises:
             ManifestError: If a shard cannot be read.
         """
-        rows = [self._row(clip) for clip in clips]
+        rows = [self._row(clip, keep) for clip in clips]
         frames, flow, landmarks = (np.stack(column) for column in zip(*rows, strict=True))
         labels = [self.samples[self.video_of_clip[clip]].label for clip in clips]
         return ClipBatch(
@@ -136,8 +193,39 @@ class ShardSet:
             clips=tuple(clips),
         )
 
-    def batches(self, plan: Iterable[Sequence[int]]) -> Iterator[ClipBatch]:
-        """Read batch after batch in a background thread, ahead of their use."""
+    def batches(
+        self, plan: Iterable[Sequence[int]], *, workers: int = 0, pin: bool = False
+    ) -> Iterator[ClipBatch]:
+        """Read batch after batch ahead of their use.
+
+        Args:
+            plan: The clips of each batch.
+            workers: Processes that read; 0 for a thread of this one, which may also keep
+                what it read in memory.
+            pin: Whether the batches go into pinned memory.
+
+        Raises:
+            ManifestError: If a shard cannot be read.
+        """
+        if workers:
+            return iter(
+                DataLoader(
+                    self,
+                    batch_size=None,
+                    sampler=plan,
+                    num_workers=workers,
+                    prefetch_factor=READ_AHEAD,
+                    pin_memory=pin,
+                    multiprocessing_context="spawn",
+                )
+            )
+        return self._batches_by_thread(plan, pin)
+
+    def __getitem__(self, clips: Sequence[int]) -> ClipBatch:
+        """One batch, for a `DataLoader`'s process."""
+        return self.read(clips, keep=False)
+
+    def _batches_by_thread(self, plan: Iterable[Sequence[int]], pin: bool) -> Iterator[ClipBatch]:
         ready: queue.Queue[ClipBatch | BaseException | None] = queue.Queue(READ_AHEAD)
         stopped = threading.Event()
 
@@ -153,7 +241,8 @@ class ShardSet:
         def work() -> None:
             try:
                 for clips in plan:
-                    if not offer(self.read(clips)):
+                    batch = self.read(clips)
+                    if not offer(batch.pin_memory() if pin else batch):
                         return
                 offer(None)
             except BaseException as error:  # handed over to the consumer
@@ -175,7 +264,7 @@ class ShardSet:
         video = self.videos[self.video_of_clip[clip]]
         return f"{video.database}/{video.subject}/{video.clip} row {self._place[clip][1]}"
 
-    def _row(self, clip: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _row(self, clip: int, keep: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         if clip in self._cache:
             return self._cache[clip]
         path, row = self._place[clip]
@@ -190,7 +279,7 @@ class ShardSet:
                 f"{path}: row {row} cannot be read ({error}); run 'molprep verify {path.parent}'"
             ) from error
         size = sum(array.nbytes for array in data)
-        if size <= self._room:
+        if keep and size <= self._room:
             self._room -= size
             self._cache[clip] = data
         return data

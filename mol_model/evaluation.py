@@ -1,14 +1,15 @@
 """Test a model on held-out videos; pool what it predicted."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mol_model.data import ClipBatch, ShardSet
+from mol_model.clip_source import ClipSource
+from mol_model.data import ClipBatch
 from mol_model.metrics import (
     confusion_matrix,
     end_point_errors,
@@ -54,29 +55,30 @@ def test_inputs(batch: ClipBatch, normalisation: Normalisation, crop_px: int) ->
     return apply_view(batch, view, normalisation, crop_px)
 
 
-def mean_training_landmarks(data: ShardSet, clips: Sequence[int], crop_px: int) -> np.ndarray:
-    """Mean landmarks `[68, 2]` of some clips in the centre crop: the constant estimate."""
-    total = np.zeros((68, 2))
-    for clip in clips:
-        total += data.read([clip]).landmarks[0, 1:].double().mean(dim=0).numpy()
-    return total / len(clips) - (ALIGNED_PX - crop_px) // 2
-
-
 @torch.inference_mode()
 def evaluate_fold(
     model: MOL,
-    data: ShardSet,
+    source: ClipSource,
     fold: Fold,
     normalisation: Normalisation,
-    *,
-    device: torch.device,
+    mean_landmarks: np.ndarray,
 ) -> list[VideoPrediction]:
-    """Predict every test video of a fold; its phases are averaged."""
+    """Predict every test video of a fold; its phases are averaged.
+
+    Args:
+        model: On the source's device.
+        source: The clips.
+        fold: Whose test part is predicted.
+        normalisation: Of the training part.
+        mean_landmarks: Mean landmarks of the training part `[68, 2]` in the stored frame: the
+            estimate of a constant.
+    """
     model.eval()
-    shape = mean_training_landmarks(data, data.clips_of(fold.train), model.crop_px)
+    data = source.data
+    shape = mean_landmarks - (ALIGNED_PX - model.crop_px) // 2
     predictions = []
     for video in fold.test:
-        batch = data.read(data.clips_of([video])).to(device)
+        batch = source.read(data.clips_of([video]))
         inputs = test_inputs(batch, normalisation, model.crop_px)
         output = model(inputs.frames)
         record = data.videos[video]
@@ -116,11 +118,9 @@ def phase_mean(logits: Tensor) -> Tensor:
 @torch.inference_mode()
 def recognition_accuracy(
     model: MOL,
-    data: ShardSet,
+    source: ClipSource,
     videos: Sequence[int],
     normalisation: Normalisation,
-    *,
-    device: torch.device,
 ) -> float:
     """Share of videos whose class is right, as `evaluate_fold` would predict it.
 
@@ -129,71 +129,74 @@ def recognition_accuracy(
     model.eval()
     right = 0
     for video in videos:
-        batch = data.read(data.clips_of([video])).to(device)
+        batch = source.read(source.data.clips_of([video]))
         output = model(test_inputs(batch, normalisation, model.crop_px).frames, flow_pairs=[0])
-        right += int(phase_mean(output.expression).argmax()) == data.samples[video].label
+        right += int(phase_mean(output.expression).argmax()) == source.data.samples[video].label
     return right / len(videos)
 
 
 def pooled_metrics(
     predictions: Sequence[VideoPrediction], classes: Sequence[str]
 ) -> dict[str, Any]:
-    """Scores over the predictions of all folds together, with the simple baselines."""
-    labels = [one.label for one in predictions]
-    nme = np.concatenate([one.nme for one in predictions])
+    """Scores over the predictions of all folds together, with the simple baselines.
+
+    Where a video is tested in several folds (cross-database), pooling would count it twice:
+    then only the scores of each fold are given. Of no prediction there are no scores.
+    """
     metrics: dict[str, Any] = {
-        "videos": len(predictions),
+        "videos": len({(one.database, one.subject, one.clip) for one in predictions}),
         "folds": len({one.fold for one in predictions}),
         "classes": list(classes),
-        "flow": {
-            "average_end_point_error_px": float(np.mean([o.end_point_error for o in predictions])),
+    }
+    if metrics["videos"] == len(predictions) > 0:
+        metrics |= _scores(predictions, classes)
+        metrics["by_database"] = _scores_by("database", predictions, classes)
+    else:
+        metrics["by_fold"] = _scores_by("fold", predictions, classes)
+    return metrics
+
+
+def _scores_by(
+    attribute: str, predictions: Sequence[VideoPrediction], classes: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """Scores of each database (MOL Table VI), or of each fold (Table VII), by its name."""
+    groups: dict[str, list[VideoPrediction]] = {}
+    for one in predictions:
+        groups.setdefault(getattr(one, attribute), []).append(one)
+    return {
+        name: {"videos": len(groups[name]), **_scores(groups[name], classes)}
+        for name in sorted(groups)
+    }
+
+
+def _scores(predictions: Sequence[VideoPrediction], classes: Sequence[str]) -> dict[str, Any]:
+    """Scores of one set of predictions; each task only if all have it."""
+    scores: dict[str, Any] = {}
+    nme = np.concatenate([one.nme for one in predictions])
+    errors = np.array([one.end_point_error for one in predictions])
+    if not np.isnan(errors).any():
+        scores["flow"] = {
+            "average_end_point_error_px": float(errors.mean()),
             "zero_flow_end_point_error_px": float(
-                np.mean([o.zero_flow_error for o in predictions])
+                np.mean([one.zero_flow_error for one in predictions])
             ),
-        },
-        "landmarks": {
+        }
+    if not np.isnan(nme).any():
+        scores["landmarks"] = {
             "inter_ocular_nme_percent": float(100 * nme.mean()),
             "mean_shape_nme_percent": float(100 * np.mean([o.mean_shape_nme for o in predictions])),
             "failure_rate_percent_at_10": float(100 * failure_rate(nme)),
-        },
-    }
+        }
     if all(one.probabilities for one in predictions):
+        labels = [one.label for one in predictions]
         predicted = [one.predicted for one in predictions]
         confusion = confusion_matrix(labels, predicted, len(classes))
         counts = np.bincount(labels, minlength=len(classes))
         majority = confusion_matrix(labels, np.full(len(labels), counts.argmax()), len(classes))
-        metrics["recognition"] = recognition_scores(confusion)
-        metrics["majority_class"] = {
+        scores["recognition"] = recognition_scores(confusion)
+        scores["majority_class"] = {
             "class": classes[int(counts.argmax())],
             **recognition_scores(majority),
         }
-        metrics["confusion"] = confusion.tolist()
-        metrics["by_database"] = _scores_by_database(predictions, len(classes))
-    return metrics
-
-
-def _scores_by_database(
-    predictions: Sequence[VideoPrediction], classes: int
-) -> dict[str, dict[str, float]]:
-    """Scores of each database from the same pooled predictions (MOL Table VI)."""
-    scores = {}
-    for database in sorted({one.database for one in predictions}):
-        of_it = [one for one in predictions if one.database == database]
-        confusion = confusion_matrix(
-            [one.label for one in of_it], [one.predicted for one in of_it], classes
-        )
-        scores[database] = {"videos": len(of_it), **recognition_scores(confusion)}
+        scores["confusion"] = confusion.tolist()
     return scores
-
-
-def prediction_to_json(prediction: VideoPrediction) -> dict[str, Any]:
-    """JSON form of a prediction; `VideoPrediction(**it)` gives it back."""
-    return asdict(prediction)
-
-
-def prediction_from_json(document: dict[str, Any]) -> VideoPrediction:
-    """Undo `prediction_to_json`."""
-    document = dict(document)
-    for name in ("probabilities", "nme"):
-        document[name] = tuple(document[name])
-    return VideoPrediction(**document)

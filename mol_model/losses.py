@@ -65,16 +65,21 @@ def joint_loss(
     flow_weight: float,
     landmark_weight: float,
     class_weights: Tensor | None = None,
+    weight_of_part: float = 1.0,
     release_scaling: bool = False,
 ) -> LossTerms:
     """Full loss `L_e + flow_weight * L_f + landmark_weight * L_m` (MOL Eq. 9).
 
-    An estimate that is None takes no part. With `release_scaling` the terms are those of
-    the authors' release: the flow's mean is divided by the pairs of a clip once more, and
-    the landmark term is summed over its frames, not averaged (decision 0011).
+    An estimate that is None takes no part. Where several processes share a batch,
+    `weight_of_part` is the class weight of this part over an even share of the whole's. With
+    `release_scaling` the terms are those of the authors' release: the flow's mean is divided
+    by the pairs of a clip once more, and the landmark term is summed over its frames, not
+    averaged (decision 0011).
     """
     zero = true_flow.new_zeros((), dtype=torch.float32)
-    expression = zero if logits is None else expression_loss(logits, labels, class_weights)
+    expression = zero
+    if logits is not None:
+        expression = expression_loss(logits, labels, class_weights) * weight_of_part
     of_flow = zero if flow is None else flow_loss(flow, true_flow)
     of_landmarks = zero if landmarks is None else landmark_loss(landmarks, true_landmarks)
     if release_scaling:

@@ -14,9 +14,13 @@ class MetricLog:
         directory: Of the fold.
         keep_steps: A continued run keeps its lines up to this step; later ones are
             dropped, because those steps are done again.
+        write: Whether anything is written; of several processes only the first writes.
     """
 
-    def __init__(self, directory: Path, *, keep_steps: int = 0) -> None:
+    def __init__(self, directory: Path, *, keep_steps: int = 0, write: bool = True) -> None:
+        self._write = write
+        if not write:
+            return
         self.path = directory / "metrics.jsonl"
         kept = []
         if self.path.is_file() and keep_steps:
@@ -39,12 +43,22 @@ class MetricLog:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._file.close()
-        self._writer.close()
+        if self._write:
+            self._file.close()
+            self._writer.close()
 
-    def write(self, step: int, values: dict[str, float], clips_per_second: float) -> None:
-        """Log one step."""
-        line = {"step": step, **values, "clips_per_second": round(clips_per_second, 2)}
+    def write(
+        self, step: int, values: dict[str, float], clips_per_second: float, waiting: float
+    ) -> None:
+        """Log one step: its losses, the rate, and the share of time spent waiting for clips."""
+        if not self._write:
+            return
+        line = {
+            "step": step,
+            **values,
+            "clips_per_second": round(clips_per_second, 2),
+            "waiting": round(waiting, 4),
+        }
         self._file.write(json.dumps(line) + "\n")
         self._file.flush()
         for name, value in values.items():

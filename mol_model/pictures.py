@@ -8,7 +8,7 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from mol_model.data import ShardSet
+from mol_model.clip_source import ClipSource
 from mol_model.evaluation import test_inputs
 from mol_model.network import MOL
 from mol_model.protocols import Fold
@@ -34,19 +34,18 @@ def _save(figure: Figure, path: Path) -> None:
 @torch.inference_mode()
 def draw_example(
     model: MOL,
-    data: ShardSet,
+    source: ClipSource,
     fold: Fold,
     normalisation: Normalisation,
     directory: Path,
-    *,
-    device: torch.device,
 ) -> None:
     """Draw `flow.png` and `landmarks.png` of the held-out clip that moves most."""
     model.eval()
+    data = source.data
     clips = data.clips_of(fold.test)
-    motion = [float(data.read([clip]).flow.float().abs().mean()) for clip in clips]
+    motion = [float(source.read([clip]).flow.float().abs().mean()) for clip in clips]
     clip = clips[int(np.argmax(motion))]
-    inputs = test_inputs(data.read([clip]).to(device), normalisation, model.crop_px)
+    inputs = test_inputs(source.read([clip]), normalisation, model.crop_px)
     output = model(inputs.frames)
     frames = inputs.frames[0].float().cpu().numpy() * normalisation.std + normalisation.mean
     name = mark(data.synthetic) + f"held out: {data.clip_name(clip)}"

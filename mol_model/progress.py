@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from mol_model.runs import RunProgress
+from mol_model.fold_jobs import RunProgress
 
 SECONDS_BETWEEN_LINES = 10.0
 

@@ -24,6 +24,8 @@ PROTOCOL_TITLES = {
     "cross": "cross-database",
     "leave-one-database-out": "leave one database out",
     "k-fold": "k-fold grouped by subject",
+    "hold-out": "one split by subject",
+    "all": "training on all videos, no test",
 }
 
 COMPOSITE_MAPPING = "megc2019"
@@ -139,6 +141,8 @@ def make_folds(
             "the same people"
         )
     for fold in folds:
+        if not fold.train:
+            raise TrainingError(f"fold {fold.name}: everybody is tested, nobody is left to train")
         test = {samples[i].person for i in fold.test}
         if test & {samples[i].person for i in fold.train}:
             raise AssertionError(f"fold {fold.name} has a person on both sides")
@@ -225,6 +229,25 @@ def _grouped_k_fold(samples: Sequence[Sample], protocol: ProtocolConfig) -> list
     ]
 
 
+def _hold_out(samples: Sequence[Sample], protocol: ProtocolConfig) -> list[Fold]:
+    people = {sample.person for sample in samples}
+    if not protocol.test:
+        raise ConfigError("hold-out: name the subjects that are tested, e.g. --test 006")
+    test: set[str] = set()
+    for name in protocol.test:
+        named = {person for person in people if name in (person, person.rpartition("/")[2])}
+        if not named:
+            raise ConfigError(
+                f"hold-out: no subject {name}; there are {', '.join(sorted(people)[:10])}"
+            )
+        test |= named
+    return [_fold("hold-out", samples, test=test)]
+
+
+def _all(samples: Sequence[Sample], protocol: ProtocolConfig) -> list[Fold]:
+    return [_fold("all", samples, test=set())]
+
+
 def _fold(name: str, samples: Sequence[Sample], *, test: set[str]) -> Fold:
     return Fold(
         name=name,
@@ -254,5 +277,7 @@ _PROTOCOLS: dict[str, Callable[[Sequence[Sample], ProtocolConfig], list[Fold]]] 
     "cross": _cross_database,
     "leave-one-database-out": _leave_one_database_out,
     "k-fold": _grouped_k_fold,
+    "hold-out": _hold_out,
+    "all": _all,
 }
 """By the name in `ProtocolConfig`."""

@@ -1,48 +1,46 @@
 """Train one fold: the loop, its log, its checkpoints.
 
-Everything drawn by chance in a step follows from (seed, fold, step), so a run that
-was stopped continues to the same numbers without any state of a generator.
+Everything drawn by chance in a step follows from (seed, fold, step), so a run that was
+stopped continues to the same numbers without any state of a generator.
 """
 
 import json
-import math
 import time
-import zlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from mol_model import processes
+from mol_model.batching import batch_plan
 from mol_model.build import build_network
-from mol_model.checkpoint import (
-    CheckpointRecord,
-    load_checkpoint,
-    read_record,
-    restore,
-    save_checkpoint,
-)
+from mol_model.checkpoint import CheckpointRecord, load_checkpoint, restore, save_checkpoint
+from mol_model.clip_source import ClipSource
 from mol_model.config import RunConfig
-from mol_model.data import ShardSet
+from mol_model.data import ClipBatch, ShardSet
 from mol_model.evaluation import recognition_accuracy
 from mol_model.losses import LossTerms, joint_loss
 from mol_model.metric_log import MetricLog
 from mol_model.network import MOL
+from mol_model.optimisation import (
+    autocast,
+    class_weights,
+    compiled,
+    learning_rate,
+    make_optimiser,
+    set_precision,
+)
 from mol_model.protocols import Fold
+from mol_model.seeding import generator_of, seed_of, use_deterministic_kernels
+from mol_model.selection import keep_best, watched_videos
+from mol_model.statistics import ClipStatistics, clip_statistics
+from mol_model.stopping import asked_to_stop
 from mol_model.transforms import ClipInputs, Normalisation, apply_view, random_view
+from mol_model.warm_start import open_warm_start
 from mol_pipeline.contract.shard_layout import ALIGNED_PX
-from mol_pipeline.errors import TrainingError
-
-SELECTIONS = {
-    "last": "last: the model after the last step; no test fold was looked at",
-    "validation": "validation: the best model on people held out inside each training part; no "
-    "test fold was looked at",
-    "test-best": "test-best: OPTIMISTIC, the best model on the test fold itself, as the authors' "
-    "release chooses; not comparable with honest results",
-}
-"""How the model that is tested was chosen, for every output."""
+from mol_pipeline.errors import StoppedOnRequest, TrainingError
 
 
 @dataclass(frozen=True)
@@ -53,224 +51,285 @@ class StepReport:
     steps: int
     terms: dict[str, float]
     clips_per_second: float
+    waiting: float
+    """Share of the time since the last report that the loop waited for clips."""
 
 
-def seed_of(seed: int, fold: str, *rest: int) -> int:
-    """One number from a run's seed, a fold's name and more; stable over machines."""
-    mixed = np.random.SeedSequence([seed, zlib.crc32(fold.encode()), *rest])
-    return int(mixed.generate_state(1, np.uint64)[0] >> 1)
+@dataclass(frozen=True)
+class _Pending:
+    """A step whose loss has not been looked at: a device works ahead of this process."""
 
-
-def grey_statistics(data: ShardSet, clips: Sequence[int]) -> Normalisation:
-    """Mean and standard deviation of the grey values of some clips; one clip in memory."""
-    count = total = squares = 0.0
-    for clip in clips:
-        frames = data.read([clip]).frames.double()
-        count += frames.numel()
-        total += float(frames.sum())
-        squares += float(frames.square().sum())
-    mean = total / count
-    return Normalisation(mean=mean, std=max(math.sqrt(squares / count - mean**2), 1.0))
-
-
-def batch_plan(clips: Sequence[int], size: int, seed: int, fold: str) -> Iterator[list[int]]:
-    """Endless batches: each epoch a new order, every clip once; a rest joins the next epoch."""
-    epoch = 0
-    waiting: list[int] = []
-    while True:
-        generator = torch.Generator().manual_seed(seed_of(seed, fold, 1, epoch))
-        order = torch.randperm(len(clips), generator=generator).tolist()
-        waiting += [clips[i] for i in order]
-        while len(waiting) >= size:
-            yield waiting[:size]
-            waiting = waiting[size:]
-        epoch += 1
-
-
-def learning_rate(config: RunConfig, step: int) -> float:
-    """Rate of a step (from 0)."""
-    training = config.training
-    if training.schedule == "constant":
-        return training.learning_rate
-    warmup = min(1.0, (step + 1) / max(1, training.steps // 20))
-    return training.learning_rate * warmup * 0.5 * (1 + math.cos(math.pi * step / training.steps))
-
-
-def class_weights(labels: Sequence[int], classes: int) -> Tensor:
-    """Weights inverse to the clips of each class, with mean 1 over the clips."""
-    counts = torch.bincount(torch.tensor(labels), minlength=classes).float()
-    return counts.sum() / (classes * counts.clamp(min=1))
+    step: int
+    clips: tuple[int, ...]
+    terms: LossTerms
 
 
 def train_fold(
-    data: ShardSet,
+    source: ClipSource,
     fold: Fold,
     config: RunConfig,
     directory: Path,
     *,
-    device: torch.device,
+    statistics: ClipStatistics | None = None,
     on_step: Callable[[StepReport], None] = lambda report: None,
 ) -> tuple[MOL, CheckpointRecord]:
     """Train on a fold's training part, or continue; returns the chosen model.
 
     Args:
-        data: The shards.
+        source: The clips, on the device that computes.
         fold: Whose training part is used. Its test part is touched only if
             `training.selection` is `test-best`.
         config: All settings.
         directory: For `checkpoint.*`, `metrics.jsonl` and TensorBoard.
-        device: Where to compute.
+        statistics: Of all clips; taken of the training part if None.
         on_step: Called for every logged step.
 
     Raises:
-        TrainingError: If the loss is not finite; the last checkpoint stays.
+        TrainingError: If the loss is not finite, a checkpoint is of other settings, or the
+            fold cannot be trained; the last checkpoint stays.
+        StoppedOnRequest: If a stop signal came; the state is saved.
     """
-    directory.mkdir(parents=True, exist_ok=True)
-    training = config.training
-    fold, watched = watched_videos(data, fold, config)
-    clips = data.clips_of(fold.train)
-    torch.manual_seed(seed_of(training.seed, fold.name, 0))
-    model = build_network(config.model).to(device)
-    optimiser = torch.optim.AdamW(
-        model.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay
-    )
-    weights = None
-    if training.class_weights == "balanced":
-        labels = [data.samples[data.video_of_clip[clip]].label for clip in clips]
-        weights = class_weights(labels, len(data.classes)).to(device)
+    return _FoldTraining(source, fold, config, directory, statistics, on_step).run()
 
-    start = 0
-    checkpoint = directory / "checkpoint"
-    if checkpoint.with_suffix(".json").exists():
-        record, tensors = load_checkpoint(checkpoint)
-        if record.config != config or record.manifest_hash != data.manifest_hash:
+
+class _FoldTraining:
+    """State of a fold while it trains."""
+
+    def __init__(
+        self,
+        source: ClipSource,
+        fold: Fold,
+        config: RunConfig,
+        directory: Path,
+        statistics: ClipStatistics | None,
+        on_step: Callable[[StepReport], None],
+    ) -> None:
+        training = config.training
+        self.source, self.config, self.directory, self.on_step = source, config, directory, on_step
+        self.fold, self.watched = watched_videos(source.data.samples, fold, config)
+        self.clips = source.data.clips_of(self.fold.train)
+        self.labels = training_labels(source.data, self.fold, config)
+        self.checkpoint, self.best = directory / "checkpoint", directory / "best"
+        use_deterministic_kernels(training.deterministic)
+        set_precision(training, source.device)
+        torch.manual_seed(seed_of(training.seed, fold.name, 0))
+        self.model = build_network(config.model).to(source.device)
+        if source.device.type == "cuda":
+            self.model.channels_last()
+        if processes.count() > 1:
+            processes.join_batch_norms(self.model)
+        self.optimiser = make_optimiser(self.model, training, source.device)
+        self.record = self._continue() or self._begin(statistics)
+        self.normalisation = Normalisation(self.record.mean, self.record.std)
+        self.weights: Tensor | None = None
+        if training.class_weights == "balanced":
+            labels = self.labels[self.clips].tolist()
+            self.weights = class_weights(labels, len(source.data.classes)).to(source.device)
+        network: nn.Module = self.model
+        if processes.count() > 1:
+            network = processes.share(network, source.device)
+        self.network = compiled(network, training)
+
+    def _continue(self) -> CheckpointRecord | None:
+        """Take up the checkpoint of an interrupted run, if there is one."""
+        if not self.checkpoint.with_suffix(".json").exists():
+            return None
+        record, tensors = load_checkpoint(self.checkpoint)
+        if record.config != self.config or record.manifest_hash != self.source.data.manifest_hash:
             raise TrainingError(
-                f"{checkpoint}.json: comes from other settings or data than this run"
+                f"{self.checkpoint}.json: comes from other settings or data than this run; choose "
+                "another --out, or --overwrite to start anew"
             )
-        restore(tensors, model, optimiser)
-        start = record.step
-        normalisation = Normalisation(record.mean, record.std)
-    else:
-        normalisation = grey_statistics(data, clips)
-        record = CheckpointRecord(
-            config=config,
+        done = record.step >= self.config.training.steps
+        restore(tensors, self.model, None if done else self.optimiser)
+        return record
+
+    def _begin(self, statistics: ClipStatistics | None) -> CheckpointRecord:
+        """Weights and statistics of a new run, from the training part alone."""
+        data, training = self.source.data, self.config.training
+        statistics = statistics or clip_statistics(self.source, self.clips)
+        normalisation = statistics.normalisation(self.clips)
+        start = open_warm_start(training.init_from)
+        people = {data.samples[i].person for i in (*self.fold.train, *self.watched)}
+        if start is not None:
+            start.check_people(data.samples, self.fold)
+            start.load_into(self.model)
+            people |= set(start.record.people)
+        return CheckpointRecord(
+            config=self.config,
             classes=data.classes,
             mapping=data.mapping,
-            fold=fold.name,
+            fold=self.fold.name,
             step=0,
             mean=normalisation.mean,
             std=normalisation.std,
             manifest_hash=data.manifest_hash,
             synthetic=data.synthetic,
+            people=tuple(sorted(people)),
+            started_from=start.record.tensors_sha256 if start else None,
             selection=training.selection,
         )
-    best = directory / "best"
-    if start >= training.steps:
-        return _chosen(model, record, best, watched)
 
-    plan = batch_plan(clips, min(training.batch_size, len(clips)), training.seed, fold.name)
-    for _ in range(start):
-        next(plan)
-    wanted = (next(plan) for _ in range(start, training.steps))
-    model.train()
-    since, clips_done = time.monotonic(), 0
-    with MetricLog(directory, keep_steps=start) as log:
-        for step, batch in enumerate(data.batches(wanted), start=start):
-            inputs = _augmented(data, batch.to(device), step, fold, config, normalisation)
-            # Dropout draws from the global generator: it, too, follows from the step.
-            torch.manual_seed(seed_of(training.seed, fold.name, 3, step))
-            for group in optimiser.param_groups:
-                group["lr"] = learning_rate(config, step)
-            terms = model_loss(model, inputs, config, weights, draw_pairs(config, fold.name, step))
-            if not torch.isfinite(terms.total):
-                names = ", ".join(data.clip_name(clip) for clip in batch.clips)
-                parts = {name: value.item() for name, value in terms._asdict().items()}
-                raise TrainingError(
-                    f"fold {fold.name}, step {step}: the loss is not finite ({parts}); clips: "
-                    f"{names}; lower training.learning_rate or look at these clips; the last "
-                    f"checkpoint is {checkpoint}.json"
-                )
-            optimiser.zero_grad(set_to_none=True)
-            terms.total.backward()
-            if training.clip_gradient is not None:
-                torch.nn.utils.clip_grad_norm_(model.parameters(), training.clip_gradient)
-            optimiser.step()
-            clips_done += len(batch.clips)
+    def run(self) -> tuple[MOL, CheckpointRecord]:
+        """Train what is left; returns the chosen model and its record."""
+        start, steps = self.record.step, self.config.training.steps
+        if start < steps:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            self.model.train()
+            with MetricLog(self.directory, keep_steps=start, write=processes.rank() == 0) as log:
+                self._loop(start, steps, log)
+            # The state of Adam is of no more use.
+            self._save(steps, keep_optimiser=False)
+        processes.wait()
+        if not self.watched:
+            return self.model, self.record
+        record, tensors = load_checkpoint(self.best)
+        restore(tensors, self.model)
+        return self.model, record
+
+    def _loop(self, start: int, steps: int, log: MetricLog) -> None:
+        training, data = self.config.training, self.source.data
+        size = min(training.batch_size, len(self.clips))
+        if processes.count() > 1 and len(self.clips) < training.batch_size:
+            size -= size % processes.count()
+        part = processes.own_part(size)
+        plan = batch_plan(
+            self.clips, size, training.seed, self.fold.name, data.shards_of(self.clips)
+        )
+        for _ in range(start):
+            next(plan)
+        wholes = [next(plan) for _ in range(start, steps)]
+        batches = self.source.batches([clips[part] for clips in wholes])
+        pending: _Pending | None = None
+        since, clips_done, waited = time.monotonic(), 0, 0.0
+        for step, whole in enumerate(wholes, start=start):
+            asked = time.monotonic()
+            batch = next(batches)
+            waited += time.monotonic() - asked
+            terms = self._step(step, whole, part, batch)
+            self._look_at(pending)
+            pending = _Pending(step, batch.clips, terms)
+            clips_done += size
             done = step + 1
-            if done % training.log_every == 0 or done == training.steps:
-                rate = clips_done / max(time.monotonic() - since, 1e-9)
-                since, clips_done = time.monotonic(), 0
-                values = {name: value.item() for name, value in terms._asdict().items()}
-                log.write(done, {**values, "learning_rate": learning_rate(config, step)}, rate)
-                on_step(StepReport(done, training.steps, values, rate))
-            if watched and (done % training.evaluate_every == 0 or done == training.steps):
-                score = recognition_accuracy(model, data, watched, normalisation, device=device)
-                _keep_best(best, record, done, score, model)
-                model.train()
-            if done % training.checkpoint_every == 0 and done < training.steps:
-                record = record.model_copy(update={"step": done})
-                save_checkpoint(checkpoint, record, model, optimiser)
-    record = record.model_copy(update={"step": training.steps})
-    save_checkpoint(checkpoint, record, model)  # the state of Adam is of no more use
-    return _chosen(model, record, best, watched)
+            if done % training.log_every == 0 or done == steps:
+                self._look_at(pending)
+                values = {
+                    name: processes.mean_of(value.detach()).item()
+                    for name, value in terms._asdict().items()
+                }
+                passed = max(time.monotonic() - since, 1e-9)
+                report = StepReport(done, steps, dict(values), clips_done / passed, waited / passed)
+                since, clips_done, waited = time.monotonic(), 0, 0.0
+                values["learning_rate"] = learning_rate(training, step)
+                log.write(done, values, report.clips_per_second, report.waiting)
+                self.on_step(report)
+            if self.watched and (done % training.evaluate_every == 0 or done == steps):
+                self._look_at(pending)
+                self._evaluate(done)
+            if done == steps:
+                continue
+            stop = processes.any_of(asked_to_stop(), self.source.device)
+            if stop or done % training.checkpoint_every == 0:
+                self._look_at(pending)
+                self._save(done, keep_optimiser=True)
+            if stop:
+                raise StoppedOnRequest(
+                    f"fold {self.fold.name}: stopped on request after step {done} of {steps}; the "
+                    "state is saved: run again to continue"
+                )
 
+    def _step(self, step: int, whole: list[int], part: slice, batch: ClipBatch) -> LossTerms:
+        """One step of the optimiser; its loss is not waited for."""
+        training = self.config.training
+        batch = replace(batch, labels=self.labels[list(batch.clips)].to(self.source.device))
+        inputs = self._augmented(step, len(whole), part, batch)
+        # Dropout draws from the global generator: it, too, follows from the step.
+        torch.manual_seed(seed_of(training.seed, self.fold.name, 3, step, processes.rank()))
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate(training, step)
+        with autocast(training, self.source.device):
+            terms = model_loss(
+                self.network,
+                inputs,
+                self.config,
+                self.weights,
+                draw_pairs(self.config, self.fold.name, step),
+                self._weight_of_part(whole, part),
+            )
+        self.optimiser.zero_grad(set_to_none=True)
+        terms.total.backward()
+        if training.clip_gradient is not None:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), training.clip_gradient)
+        self.optimiser.step()
+        return terms
 
-def watched_videos(data: ShardSet, fold: Fold, config: RunConfig) -> tuple[Fold, tuple[int, ...]]:
-    """The fold that is trained, and the videos by which its model is chosen.
+    def _weight_of_part(self, whole: list[int], part: slice) -> float:
+        """Weight of this process's labels, over an even share of that of the whole batch."""
+        if self.weights is None or processes.count() == 1:
+            return 1.0
+        weights = self.weights.cpu()[self.labels[whole]]
+        return float(weights[part].sum() / weights.sum()) * processes.count()
 
-    Validation takes whole people out of the training part, drawn by the seed, and never the
-    last person of it.
-
-    Raises:
-        TrainingError: If the training part has too few people to hold one out.
-    """
-    training = config.training
-    if training.selection == "last":
-        return fold, ()
-    if not config.model.use_expression:
-        raise TrainingError(
-            f"training.selection={training.selection}: a model without the expression head has no "
-            "accuracy to be chosen by; choose last"
+    def _augmented(self, step: int, size: int, part: slice, batch: ClipBatch) -> ClipInputs:
+        settings, crop = self.config.data, self.config.model.crop_px
+        generator = generator_of(self.config.training.seed, self.fold.name, 2, step)
+        view = random_view(
+            size,
+            ALIGNED_PX,
+            crop,
+            self.source.device,
+            generator,
+            random_crop=settings.random_crop,
+            flip=settings.flip,
+            brightness=settings.brightness,
         )
-    if training.selection == "test-best":
-        return fold, fold.test
-    people = sorted({data.samples[i].person for i in fold.train})
-    if len(people) < 2:
-        raise TrainingError(
-            f"fold {fold.name}: one person in the training part; validation needs two, choose "
-            "training.selection=last"
-        )
-    generator = torch.Generator().manual_seed(seed_of(training.seed, fold.name, 5))
-    order = [people[i] for i in torch.randperm(len(people), generator=generator)]
-    held: set[str] = set()
-    count = 0
-    for person in order[:-1]:
-        if count >= training.validation_share * len(fold.train) and held:
-            break
-        held.add(person)
-        count += sum(data.samples[i].person == person for i in fold.train)
-    kept = tuple(i for i in fold.train if data.samples[i].person not in held)
-    watched = tuple(i for i in fold.train if data.samples[i].person in held)
-    return Fold(name=fold.name, train=kept, test=fold.test, left_out=fold.left_out), watched
+        return apply_view(batch, view.of(part), self.normalisation, crop)
 
+    def _look_at(self, pending: _Pending | None) -> None:
+        """Refuse a loss that is not finite.
 
-def _keep_best(path: Path, record: CheckpointRecord, step: int, score: float, model: MOL) -> None:
-    """Keep a model that beats the best so far; of equal ones the earlier stays."""
-    if path.with_suffix(".json").exists():
-        before = read_record(path)
-        if before.step >= step or (before.score is not None and before.score >= score):
+        Raises:
+            TrainingError: With the step, its clips and the terms.
+        """
+        if pending is None:
             return
-    save_checkpoint(path, record.model_copy(update={"step": step, "score": score}), model)
+        broken = not bool(torch.isfinite(pending.terms.total))
+        if not processes.any_of(broken, self.source.device):
+            return
+        names = ", ".join(self.source.data.clip_name(clip) for clip in pending.clips)
+        parts = {name: value.item() for name, value in pending.terms._asdict().items()}
+        raise TrainingError(
+            f"fold {self.fold.name}, step {pending.step}: the loss is not finite ({parts}); clips: "
+            f"{names}; lower training.learning_rate or look at these clips; the last checkpoint is "
+            f"{self.checkpoint}.json"
+        )
+
+    def _evaluate(self, done: int) -> None:
+        if processes.rank() == 0:
+            score = recognition_accuracy(self.model, self.source, self.watched, self.normalisation)
+            keep_best(self.best, self.record, done, score, self.model)
+            self.model.train()
+        processes.wait()
+
+    def _save(self, done: int, *, keep_optimiser: bool) -> None:
+        self.record = self.record.model_copy(update={"step": done})
+        if processes.rank() == 0:
+            optimiser = self.optimiser if keep_optimiser else None
+            save_checkpoint(self.checkpoint, self.record, self.model, optimiser)
 
 
-def _chosen(
-    model: MOL, record: CheckpointRecord, best: Path, watched: tuple[int, ...]
-) -> tuple[MOL, CheckpointRecord]:
-    if not watched:
-        return model, record
-    record, tensors = load_checkpoint(best)
-    restore(tensors, model)
-    return model, record
+def training_labels(data: ShardSet, fold: Fold, config: RunConfig) -> Tensor:
+    """Label of each clip `[clips]`; in the control experiment those of training are permuted.
+
+    The permutation is among the videos of the training part, so that the classes stay as
+    frequent as they are. The labels that are tested are never touched.
+    """
+    labels = torch.tensor([sample.label for sample in data.samples])
+    if config.data.shuffle_labels:
+        videos = torch.tensor(fold.train)
+        generator = generator_of(config.training.seed, fold.name, 6)
+        labels[videos] = labels[videos[torch.randperm(len(videos), generator=generator)]]
+    return labels[torch.tensor(data.video_of_clip)]
 
 
 def draw_pairs(config: RunConfig, fold: str, step: int) -> list[int] | None:
@@ -278,16 +337,17 @@ def draw_pairs(config: RunConfig, fold: str, step: int) -> list[int] | None:
     count, wanted = config.model.frames - 1, config.training.flow_pairs
     if wanted is None or wanted >= count or not config.model.use_flow:
         return None
-    generator = torch.Generator().manual_seed(seed_of(config.training.seed, fold, 4, step))
+    generator = generator_of(config.training.seed, fold, 4, step)
     return sorted(torch.randperm(count, generator=generator)[:wanted].tolist())
 
 
 def model_loss(
-    model: MOL,
+    model: nn.Module,
     inputs: ClipInputs,
     config: RunConfig,
     weights: Tensor | None = None,
     flow_pairs: list[int] | None = None,
+    weight_of_part: float = 1.0,
 ) -> LossTerms:
     """Forward pass and joint loss of a batch, over some or all pairs for the flow."""
     output = model(inputs.frames, flow_pairs)
@@ -302,23 +362,9 @@ def model_loss(
         flow_weight=config.loss.flow_weight,
         landmark_weight=config.loss.landmark_weight,
         class_weights=weights,
+        weight_of_part=weight_of_part,
         release_scaling=config.loss.release_scaling,
     )
-
-
-def _augmented(data, batch, step, fold, config, normalisation) -> ClipInputs:  # type: ignore[no-untyped-def]
-    generator = torch.Generator().manual_seed(seed_of(config.training.seed, fold.name, 2, step))
-    view = random_view(
-        len(batch.frames),
-        ALIGNED_PX,
-        config.model.crop_px,
-        batch.frames.device,
-        generator,
-        random_crop=config.data.random_crop,
-        flip=config.data.flip,
-        brightness=config.data.brightness,
-    )
-    return apply_view(batch, view, normalisation, config.model.crop_px)
 
 
 def read_metric_log(directory: Path) -> list[dict[str, float]]:

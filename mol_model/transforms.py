@@ -39,6 +39,12 @@ class View:
     shift: Tensor
     """float32 `[B]`, added to grey values, in units of the standard deviation."""
 
+    def of(self, part: slice) -> "View":
+        """The view of a part of the batch."""
+        return View(
+            self.top[part], self.left[part], self.flip[part], self.gain[part], self.shift[part]
+        )
+
 
 @dataclass(frozen=True)
 class ClipInputs:

@@ -5,7 +5,8 @@
     ├── ManifestError      4      manifest and files disagree
     ├── SourceError        5      database or landmark model missing or garbled
     ├── StageError         6      some videos failed; the others are written
-    └── TrainingError      7      loss not finite, checkpoint unfit, no usable data
+    ├── TrainingError      7      loss not finite, checkpoint unfit, no usable data
+    └── StoppedOnRequest  75      a batch system asked to stop; the state is saved
 
 Exit code 2 is click's (wrong command line), 130 an interrupt, 1 a bug of ours.
 Both commands share this table, and `ErrorMappingGroup` turns it into exits.
@@ -52,6 +53,12 @@ class TrainingError(MolError):
     """A training run cannot go on or cannot start: look at the run."""
 
     exit_code = 7
+
+
+class StoppedOnRequest(MolError):
+    """A stop signal came (SIGTERM, SIGUSR1); the state is saved: queue the job again."""
+
+    exit_code = 75  # EX_TEMPFAIL of sysexits.h
 
 
 def set_log_level(verbose: int) -> None:

@@ -1,5 +1,6 @@
 """Facial landmark detection."""
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -42,4 +43,7 @@ class LandmarkHead(nn.Module):
         """Map `[n, C, H, W]` to `(x, y)` in pixels of the crop, `[n, 68, 2]`."""
         x = functional.relu(self.conv(features)).flatten(1)
         x = functional.relu(self.hidden(x))
-        return self.points(x).unflatten(1, (POINTS, 2))
+        # Pixels need more digits than mixed precision has: bfloat16 rounds 64 to halves.
+        with torch.autocast(x.device.type, enabled=False):
+            x = self.points(x.to(self.points.weight.dtype))
+        return x.unflatten(1, (POINTS, 2))

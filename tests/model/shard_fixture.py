@@ -38,13 +38,15 @@ def write_shards(
     frames: int = 4,
     phases: int = 2,
     synthetic: bool = True,
+    first_subject: int = 6,
+    database: str = "samm",
 ) -> Path:
     """Write one shard and its manifest: a video per subject and word."""
     directory.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(1)
     columns = {array.name: [] for array in CLIP_ARRAYS}
     videos = []
-    for subject in range(subjects):
+    for subject in range(first_subject, first_subject + subjects):
         for label, word in enumerate(words):
             first_row = len(columns["phase"])
             for phase in range(phases):
@@ -62,11 +64,11 @@ def write_shards(
                 columns["phase"].append(phase)
             videos.append(
                 VideoRecord(
-                    database="samm",
-                    subject=f"{subject + 6:03d}",
-                    clip=f"{subject + 6:03d}_1_{label}",
+                    database=database,
+                    subject=f"{subject:03d}",
+                    clip=f"{subject:03d}_1_{label}",
                     raw_label=word,
-                    person=f"samm/{subject + 6:03d}",
+                    person=f"{database}/{subject:03d}",
                     labels={
                         mapping.name: mapping.table[word.lower()]
                         for mapping in EMOTIONS
@@ -93,7 +95,7 @@ def write_shards(
         videos=len(videos),
     )
     manifest = Manifest(
-        database="samm",
+        database=database,
         synthetic=synthetic,
         config={},
         config_hash="0" * 64,

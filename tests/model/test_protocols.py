@@ -29,7 +29,7 @@ def several_databases(draw):
     return samples
 
 
-@pytest.mark.parametrize("name", PROTOCOLS)
+@pytest.mark.parametrize("name", [name for name in PROTOCOLS if name not in ("hold-out", "all")])
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(samples=several_databases())
 def test_no_protocol_puts_a_person_on_both_sides(name, samples):
@@ -45,6 +45,19 @@ def test_no_protocol_puts_a_person_on_both_sides(name, samples):
     if name in {"loso", "composite", "k-fold"}:
         assert tested == list(range(len(samples)))
     assert folds == make_folds(samples, CLASSES, ProtocolConfig(name=name, k=2))
+
+
+def test_a_split_tests_the_named_people_and_all_tests_nobody():
+    samples = [sample(f"x/{i // 3}", i % 3) for i in range(9)]
+    (split,) = make_folds(samples, CLASSES, ProtocolConfig(name="hold-out", test=("1", "x/2")))
+    assert (split.train, split.test) == ((0, 1, 2), (3, 4, 5, 6, 7, 8))
+    (whole,) = make_folds(samples, CLASSES, ProtocolConfig(name="all"))
+    assert (whole.train, whole.test) == (tuple(range(9)), ())
+    for test, words in (((), "name the subjects"), (("nobody",), "no subject nobody")):
+        with pytest.raises(ConfigError, match=words):
+            make_folds(samples, CLASSES, ProtocolConfig(name="hold-out", test=test))
+    with pytest.raises(TrainingError, match="nobody is left to train"):
+        make_folds(samples, CLASSES, ProtocolConfig(name="hold-out", test=("0", "1", "2")))
 
 
 def test_one_subject_or_a_class_without_videos_is_refused():

@@ -25,6 +25,12 @@ FRAME_SHAPE = (650, 960)
 """Height and width of SAMM's frames."""
 EYE_DISTANCE_PX = 96.0
 """Between the eye centres of every subject, before identity; a face of about 210 px."""
+HEAD_SWAY_PX = 0.5
+"""Largest drift of the head, in pixels of the rendered frame."""
+
+HEAD_TURN_DEGREES = 0.1
+"""Largest turn of the head."""
+
 NOISE_GREY_LEVELS = 1.0
 BACKDROP_GREY = 150.0
 LEAST_SCORE = 0.4
@@ -165,16 +171,16 @@ def make_truth(
     field = expression_field(expression, subject.landmarks, FRAME_SHAPE)
     coarse = cv2.resize(field, shape[::-1], interpolation=cv2.INTER_AREA)
     coarse /= np.linalg.norm(coarse, axis=-1).max()
-    # Head motion: a slow drift, of up to two pixels and a third of a degree.
+    # Head motion: a slow drift, small beside the expression, as of people told to keep still.
     phase = rng.uniform(0, 2 * np.pi, size=3)
     sway = np.sin(phase[:, None] + 2 * np.pi * 0.35 * time / count)
     centre = subject.landmarks.mean(axis=0)
     heads = [
         similarity(
-            angle=np.radians(0.33) * sway[2, i],
+            angle=np.radians(HEAD_TURN_DEGREES) * sway[2, i],
             scale=1.0,
             centre=centre,
-            target=centre + 2.0 * sway[:2, i],
+            target=centre + HEAD_SWAY_PX * sway[:2, i],
         )
         for i in range(count)
     ]

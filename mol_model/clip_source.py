@@ -1,0 +1,127 @@
+"""Clips on the device that computes: all of them at once, or streamed ahead of their use."""
+
+import logging
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from mol_model.data import ClipBatch, ShardSet
+
+logger = logging.getLogger(__name__)
+
+LARGEST_SHARE = 0.6
+"""Of the free memory of a device that resident clips may take."""
+
+DECODED_AT_ONCE = 64
+"""Clips that are read together while a device is filled."""
+
+SHARED_MEMORY = Path("/dev/shm")
+"""Where Linux keeps memory that processes share."""
+
+
+@dataclass
+class ClipSource:
+    """Gives batches on a device.
+
+    Folds that train in several processes share the resident clips: CUDA memory by handle,
+    that of a CPU as shared memory.
+    """
+
+    data: ShardSet
+    device: torch.device
+    resident: ClipBatch | None = None
+    """All clips as they are stored (uint8 frames, float16 flow), or None to stream."""
+    workers: int = 0
+    """Processes that decompress streamed clips; 0: a thread of this process."""
+
+    def read(self, clips: Sequence[int]) -> ClipBatch:
+        """Clips by number, on the device.
+
+        Raises:
+            ManifestError: If a shard cannot be read.
+        """
+        if self.resident is not None:
+            return self.resident.take(clips)
+        return self.data.read(clips).to(self.device)
+
+    def batches(self, plan: Iterable[Sequence[int]]) -> Iterator[ClipBatch]:
+        """Batch after batch, on the device, read and sent ahead of their use.
+
+        Raises:
+            ManifestError: If a shard cannot be read.
+        """
+        if self.resident is not None:
+            return (self.resident.take(clips) for clips in plan)
+        on_cuda = self.device.type == "cuda"
+        batches = self.data.batches(plan, workers=self.workers, pin=on_cuda)
+        return _sent_ahead(batches, self.device) if on_cuda else batches
+
+
+def _sent_ahead(batches: Iterator[ClipBatch], device: torch.device) -> Iterator[ClipBatch]:
+    """Copy each batch to a CUDA device while the one before it is in use."""
+    copies = torch.cuda.Stream(device)
+    waiting: tuple[ClipBatch, torch.cuda.Event] | None = None
+    for batch in batches:
+        with torch.cuda.stream(copies):
+            sent = batch.to(device), copies.record_event()
+        if waiting is not None:
+            yield _arrived(*waiting)
+        waiting = sent
+    if waiting is not None:
+        yield _arrived(*waiting)
+
+
+def _arrived(batch: ClipBatch, copied: torch.cuda.Event) -> ClipBatch:
+    """Let the stream that computes wait for a copy, and keep its memory until then."""
+    stream = torch.cuda.current_stream()
+    stream.wait_event(copied)
+    for tensor in batch.tensors():
+        tensor.record_stream(stream)
+    return batch
+
+
+def open_source(
+    data: ShardSet,
+    device: torch.device,
+    cache: Literal["auto", "device", "stream"],
+    workers: int = 0,
+) -> ClipSource:
+    """Keep the clips on the device where they fit, stream them where they do not.
+
+    Args:
+        data: The shards.
+        device: Where to compute.
+        cache: `auto` keeps them if they take at most `LARGEST_SHARE` of the free memory.
+        workers: For streaming.
+
+    Raises:
+        ManifestError: If a shard cannot be read.
+    """
+    if cache == "stream" or (
+        cache == "auto" and data.bytes > LARGEST_SHARE * _free_bytes(data, device)
+    ):
+        return ClipSource(data, device, workers=workers)
+    logger.info("%.0f MB of clips go to %s", data.bytes / 1e6, device)
+    resident: ClipBatch | None = None
+    numbers = range(len(data.video_of_clip))
+    for first in range(0, len(numbers), DECODED_AT_ONCE):
+        part = data.read(numbers[first : first + DECODED_AT_ONCE], keep=False)
+        if resident is None:
+            resident = part.empty_like(len(numbers), device)
+        resident.fill(first, part)
+    if resident is not None and device.type == "cpu":
+        resident.share_memory()
+    return ClipSource(data, device, resident, workers)
+
+
+def _free_bytes(data: ShardSet, device: torch.device) -> int:
+    """Bytes that resident clips could take of a device."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    # Shared memory is often small in containers; a process that overruns it is killed.
+    shared = shutil.disk_usage(SHARED_MEMORY).free if SHARED_MEMORY.is_dir() else 0
+    return min(data.cache_bytes, shared)

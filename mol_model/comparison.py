@@ -1,0 +1,166 @@
+"""Runs beside each other: scores, what was set differently, and whose videos changed."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mol_model.evaluation import VideoPrediction
+from mol_model.predictions import PREDICTIONS_NAME, load_predictions
+from mol_model.repeats import SCORES
+from mol_model.runs import METRICS_NAME
+from mol_pipeline.errors import ManifestError
+
+MUST_AGREE = ("manifest_hash", "label_mapping", "protocol", "selection", "shuffled_labels")
+"""Where runs differ in one of these, their scores are of different things."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs, the first of which the others are compared with."""
+
+    runs: tuple[str, ...]
+    scores: dict[str, list[float | None]]
+    """Score -> its value in each run; the mean where a run has several seeds."""
+    settings: dict[str, list[Any]]
+    """Settings that are not the same in all runs."""
+    warnings: tuple[str, ...]
+    changes: tuple[dict[str, Any], ...]
+    """For each run but the first: videos only one of the two got right."""
+
+    def document(self) -> dict[str, Any]:
+        """One JSON-able object."""
+        return {
+            "runs": list(self.runs),
+            "scores": self.scores,
+            "settings": self.settings,
+            "warnings": list(self.warnings),
+            "changes": list(self.changes),
+        }
+
+    def text(self) -> str:
+        """A table for a terminal."""
+        width = max(12, *(len(name) for name in self.runs)) + 2
+        head = "".join(f"{name:>{width}}" for name in self.runs)
+        lines = [f"warning: {words}" for words in self.warnings]
+        lines.append(f"{'':32}{head}")
+        for name, values in self.scores.items():
+            cells = "".join(f"{_number(value):>{width}}" for value in values)
+            lines.append(f"{name.replace('_', ' '):32}{cells}")
+        for name, settings in self.settings.items():
+            cells = "".join(f"{value!s:>{width}}" for value in settings)
+            lines.append(f"{name:32}{cells}")
+        for name, change in zip(self.runs[1:], self.changes, strict=True):
+            lines.append(
+                f"{name} against {self.runs[0]}: {change['gained']} videos gained, "
+                f"{change['lost']} lost of {change['videos']} in both (McNemar's exact "
+                f"p = {change['p']:.3f})"
+            )
+        return "\n".join(lines)
+
+
+def compare_runs(directories: Sequence[Path]) -> Comparison:
+    """Compare finished runs with the first of them.
+
+    Raises:
+        ManifestError: If a directory holds no finished run.
+    """
+    metrics = [_read_metrics(path) for path in directories]
+    settings = [_flat(_read_settings(path)) for path in directories]
+    names = sorted({key for one in settings for key in one})
+    differing = {
+        name: [one.get(name) for one in settings]
+        for name in names
+        if any(one.get(name) != settings[0].get(name) for one in settings)
+    }
+    scores = {score: [_score(one, score) for one in metrics] for score in SCORES}
+    warnings = [
+        f"the runs differ in {key.replace('_', ' ')}: {', '.join(str(m.get(key)) for m in metrics)}"
+        for key in MUST_AGREE
+        if len({str(one.get(key)) for one in metrics}) > 1
+    ]
+    predictions = [_predictions(path) for path in directories]
+    return Comparison(
+        runs=tuple(str(path) for path in directories),
+        scores={
+            name: values for name, values in scores.items() if any(v is not None for v in values)
+        },
+        settings=differing,
+        warnings=tuple(warnings),
+        changes=tuple(_change(predictions[0], other) for other in predictions[1:]),
+    )
+
+
+def _read_metrics(directory: Path) -> dict[str, Any]:
+    path = directory / METRICS_NAME
+    try:
+        return dict(json.loads(path.read_bytes()))
+    except (OSError, ValueError) as error:
+        raise ManifestError(
+            f"{path}: is not there or cannot be read ({error}); name finished runs of moltrain"
+        ) from error
+
+
+def _read_settings(directory: Path) -> dict[str, Any]:
+    """Settings of a run, or of the first of its seeds."""
+    for path in (directory / "config.yaml", *sorted(directory.glob("seed-*/config.yaml"))):
+        if path.is_file():
+            return dict(yaml.safe_load(path.read_text(encoding="utf-8")))
+    return {}
+
+
+def _flat(document: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in document.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _score(metrics: dict[str, Any], score: str) -> float | None:
+    if "spread" in metrics:
+        spread = metrics["spread"].get(score)
+        return spread["mean"] if spread else None
+    part, name = SCORES[score]
+    return metrics[part][name] if part in metrics else None
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def _predictions(directory: Path) -> dict[tuple[str, ...], VideoPrediction]:
+    """Predictions by fold and video; of the first seed where there are several."""
+    root = directory if (directory / "folds").is_dir() else directory / "seed-0"
+    return {
+        (one.fold, one.database, one.subject, one.clip): one
+        for path in sorted(root.glob(f"folds/*/{PREDICTIONS_NAME}"))
+        for one in load_predictions(path.parent)
+    }
+
+
+def _change(
+    before: dict[tuple[str, ...], VideoPrediction], after: dict[tuple[str, ...], VideoPrediction]
+) -> dict[str, Any]:
+    shared = [key for key in before.keys() & after.keys() if before[key].probabilities]
+    right = [(_right(before[key]), _right(after[key])) for key in shared]
+    gained = sum(new and not old for old, new in right)
+    lost = sum(old and not new for old, new in right)
+    return {"videos": len(shared), "gained": gained, "lost": lost, "p": mcnemar(gained, lost)}
+
+
+def _right(one: VideoPrediction) -> bool:
+    return bool(one.probabilities) and one.predicted == one.label
+
+
+def mcnemar(gained: int, lost: int) -> float:
+    """Two-sided exact p-value that gains and losses are equally likely."""
+    count = gained + lost
+    tail = sum(math.comb(count, k) for k in range(min(gained, lost) + 1)) / 2**count
+    return min(1.0, 2 * tail)

@@ -1,0 +1,267 @@
+"""Folds in processes of their own, several at once, on one copy of the clips."""
+
+import logging
+import multiprocessing
+import queue
+import signal
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.multiprocessing  # lets tensors travel between processes by handle
+
+from mol_model import processes
+from mol_model.clip_source import ClipSource
+from mol_model.config import RunConfig
+from mol_model.evaluation import evaluate_fold
+from mol_model.fold_state import marked_as_running
+from mol_model.pictures import draw_example
+from mol_model.predictions import save_predictions
+from mol_model.protocols import Fold
+from mol_model.statistics import ClipStatistics
+from mol_model.stopping import asked_to_stop, listen_for_stop
+from mol_model.training import StepReport, train_fold
+from mol_model.transforms import Normalisation
+from mol_pipeline.errors import MolError, StoppedOnRequest, TrainingError
+
+logger = logging.getLogger(__name__)
+
+LONGEST_SAVE_S = 120
+"""A process that was asked to stop has so long to save."""
+
+
+@dataclass(frozen=True)
+class RunProgress:
+    """State of a run, for whoever draws it."""
+
+    folds_done: int
+    folds: int
+    fold: str
+    step: StepReport | None
+    """None when the fold has just finished."""
+
+
+@dataclass(frozen=True)
+class FoldJob:
+    """One fold to train and test."""
+
+    fold: Fold
+    config: RunConfig
+    directory: Path
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What all folds of a run read and none changes."""
+
+    source: ClipSource
+    statistics: ClipStatistics
+
+
+def run_fold(job: FoldJob, shared: Shared, on_step: Callable[[StepReport], None]) -> None:
+    """Train, test and draw one fold; its predictions are written last.
+
+    Raises:
+        MolError: If it cannot be trained; the reason stays in its directory.
+    """
+    if processes.rank() > 0:
+        _train(job, shared, on_step)
+        return
+    with marked_as_running(job.directory):
+        model, normalisation = _train(job, shared, on_step)
+        source = shared.source
+        shape = shared.statistics.mean_landmarks(source.data.clips_of(job.fold.train))
+        predictions = evaluate_fold(model, source, job.fold, normalisation, shape)
+        if job.fold.test:
+            draw_example(model, source, job.fold, normalisation, job.directory)
+        save_predictions(job.directory, predictions)
+
+
+def _train(job: FoldJob, shared: Shared, on_step: Callable[[StepReport], None]) -> tuple:
+    model, record = train_fold(
+        shared.source,
+        job.fold,
+        job.config,
+        job.directory,
+        statistics=shared.statistics,
+        on_step=on_step,
+    )
+    return model, Normalisation(record.mean, record.std)
+
+
+def run_folds_here(
+    work: Sequence[FoldJob],
+    shared: Shared,
+    folds: int,
+    on_progress: Callable[[RunProgress], None],
+) -> None:
+    """Run folds one after the other in this process, or in all processes of `torchrun`.
+
+    Raises:
+        MolError: As `run_folds`.
+    """
+    done = folds - len(work)
+    failed: dict[str, MolError] = {}
+    for job in work:
+
+        def report(step: StepReport, done: int = done, name: str = job.fold.name) -> None:
+            on_progress(RunProgress(done, folds, name, step))
+
+        try:
+            run_fold(job, shared, report)
+        except StoppedOnRequest:
+            raise
+        except MolError as error:
+            if processes.count() > 1:
+                raise  # the other processes cannot know of it and would wait
+            failed[job.fold.name] = _note(error)
+            continue
+        processes.wait()
+        done += 1
+        on_progress(RunProgress(done, folds, job.fold.name, None))
+    _refuse(failed, folds)
+
+
+def run_folds(
+    work: Sequence[FoldJob],
+    shared: Shared,
+    jobs: int,
+    threads: int,
+    folds: int,
+    on_progress: Callable[[RunProgress], None],
+) -> None:
+    """Run folds in processes of their own.
+
+    A fold that cannot be trained does not stop the others; it is an error in the end.
+
+    Args:
+        work: Folds that are not finished.
+        shared: What they read.
+        jobs: Folds at once.
+        threads: Of each process.
+        folds: Of the run, finished ones included.
+        on_progress: Called for logged steps and finished folds.
+
+    Raises:
+        StoppedOnRequest: If a stop signal came; every fold has saved its state.
+        TrainingError: If folds failed, after all others are finished.
+    """
+    if not work:
+        return
+    context = multiprocessing.get_context("spawn")
+    with context.Manager() as manager:
+        events = manager.Queue()
+        others = set(multiprocessing.active_children())  # the manager's
+        with ProcessPoolExecutor(
+            jobs, context, initializer=_begin, initargs=(shared, threads, events)
+        ) as pool:
+            waiting = {pool.submit(_run_in_process, job): job for job in work}
+            try:
+                failed = _watch(waiting, events, folds, on_progress)
+            except BrokenProcessPool as error:
+                if asked_to_stop():  # it was told before it listened
+                    raise _stopped(folds) from error
+                raise TrainingError(
+                    "a process that trained a fold died, most likely out of memory; finished folds "
+                    "are kept: run again with fewer --jobs or data.cache=stream"
+                ) from error
+            except BaseException:
+                _end(pool, set(multiprocessing.active_children()) - others)
+                raise
+    _refuse(failed, folds)
+
+
+def _note(error: MolError) -> MolError:
+    """Say at once what will be an error in the end, while the other folds go on."""
+    logger.error("%s", error)
+    return error
+
+
+def _refuse(failed: dict[str, MolError], folds: int) -> None:
+    """Say which folds failed, after all others are finished."""
+    if not failed:
+        return
+    name, first = next(iter(failed.items()))
+    if len(failed) == 1 and not isinstance(first, TrainingError):
+        raise first
+    raise TrainingError(
+        f"{len(failed)} of {folds} folds failed ({', '.join(failed)}), the others are "
+        f"finished; {name}: {first}"
+    ) from first
+
+
+def _watch(
+    waiting: dict[Future[None], FoldJob],
+    events: Any,
+    folds: int,
+    on_progress: Callable[[RunProgress], None],
+) -> dict[str, MolError]:
+    """Wait for all folds; returns what those raised that failed."""
+    failed: dict[str, MolError] = {}
+    done = folds - len(waiting)
+    while waiting:
+        if asked_to_stop():
+            raise _stopped(folds)
+        finished, _ = wait(waiting, timeout=0.3, return_when=FIRST_COMPLETED)
+        _drain(events, done, folds, on_progress)
+        for future in finished:
+            job = waiting.pop(future)
+            error = future.exception()
+            if error is None:
+                done += 1
+                on_progress(RunProgress(done, folds, job.fold.name, None))
+            elif isinstance(error, MolError) and not isinstance(error, StoppedOnRequest):
+                failed[job.fold.name] = _note(error)
+            else:
+                raise error
+    return failed
+
+
+def _stopped(folds: int) -> StoppedOnRequest:
+    return StoppedOnRequest(
+        f"stopped on request before all {folds} folds were finished; those in work saved their "
+        "state: run again to continue"
+    )
+
+
+def _end(pool: ProcessPoolExecutor, children: set[Any]) -> None:
+    """Ask the processes to save and end; end those that do not."""
+    pool.shutdown(wait=False, cancel_futures=True)
+    for process in children:
+        process.terminate()
+    for process in children:
+        process.join(LONGEST_SAVE_S)
+        if process.is_alive():
+            process.kill()  # checkpoints are written by rename: nothing breaks
+
+
+def _drain(events: Any, done: int, folds: int, on_progress: Callable[[RunProgress], None]) -> None:
+    while True:
+        try:
+            fold, step = events.get_nowait()
+        except queue.Empty:
+            return
+        on_progress(RunProgress(done, folds, fold, step))
+
+
+class _Process:
+    """What a process of the pool was given when it started."""
+
+    shared: Shared
+    events: Any
+
+
+def _begin(shared: Shared, threads: int, events: Any) -> None:
+    """Process: take what is shared; leave Ctrl-C to the main process, which ends the others."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(threads)
+    _Process.shared, _Process.events = shared, events
+
+
+def _run_in_process(job: FoldJob) -> None:
+    with listen_for_stop():
+        run_fold(job, _Process.shared, lambda report: _Process.events.put((job.fold.name, report)))

@@ -1,0 +1,116 @@
+"""What becomes of the folds of a run, as files beside their checkpoints.
+
+predictions.json    finished
+running.json        who trains it, and since when
+failed.json         why it could not be trained
+"""
+
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from mol_model.predictions import PREDICTIONS_NAME
+from mol_pipeline.contract.manifest import write_atomically
+from mol_pipeline.errors import ManifestError, MolError
+
+RUNNING_NAME = "running.json"
+FAILED_NAME = "failed.json"
+
+SILENT_S = 600.0
+"""A fold on another machine that logged nothing for so long is taken for stopped."""
+
+State = Literal["done", "running", "stopped", "failed", "waiting"]
+
+
+@dataclass(frozen=True)
+class FoldStatus:
+    """State of one fold."""
+
+    fold: str
+    state: State
+    step: int
+    """Last logged step."""
+    words: str
+    """Where it runs, or why it failed."""
+
+
+@contextmanager
+def marked_as_running(directory: Path) -> Iterator[None]:
+    """Say in a fold's directory that it is being trained, and what stopped it."""
+    directory.mkdir(parents=True, exist_ok=True)
+    who = {
+        "host": socket.gethostname(),
+        "process": os.getpid(),
+        "job": os.environ.get("SLURM_JOB_ID", ""),
+        "since": time.time(),
+    }
+    running, failed = directory / RUNNING_NAME, directory / FAILED_NAME
+    write_atomically(running, json.dumps(who).encode())
+    failed.unlink(missing_ok=True)
+    try:
+        yield
+    except MolError as error:
+        if error.exit_code != 75:
+            write_atomically(failed, json.dumps({"message": str(error)}).encode())
+        raise
+    finally:
+        running.unlink(missing_ok=True)
+
+
+def read_states(run: Path) -> list[FoldStatus]:
+    """State of every fold of a run, in the order of the protocol.
+
+    Raises:
+        ManifestError: If the directory holds no run.
+    """
+    path = run / "run.json"
+    try:
+        folds = json.loads(path.read_bytes())["folds"]
+    except (OSError, ValueError, KeyError) as error:
+        raise ManifestError(f"{run}: holds no run of moltrain ({path.name}: {error})") from error
+    return [_state(run / "folds" / fold, fold) for fold in folds]
+
+
+def _state(directory: Path, fold: str) -> FoldStatus:
+    step = _last_step(directory / "metrics.jsonl")
+    if (directory / PREDICTIONS_NAME).is_file():
+        return FoldStatus(fold, "done", step, "")
+    if (directory / FAILED_NAME).is_file():
+        message = json.loads((directory / FAILED_NAME).read_bytes())["message"]
+        return FoldStatus(fold, "failed", step, message)
+    try:
+        who = json.loads((directory / RUNNING_NAME).read_bytes())
+    except FileNotFoundError:
+        return FoldStatus(fold, "stopped" if step else "waiting", step, "")
+    job = f", job {who['job']}" if who["job"] else ""
+    words = f"{who['host']}, process {who['process']}{job}"
+    return FoldStatus(fold, "running" if _lives(directory, who) else "stopped", step, words)
+
+
+def _lives(directory: Path, who: dict) -> bool:
+    """Whether the process that marked a fold still works on it."""
+    if who["host"] == socket.gethostname():
+        try:
+            os.kill(who["process"], 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            return True
+        return True
+    log = directory / "metrics.jsonl"
+    heard = max(who["since"], log.stat().st_mtime if log.is_file() else 0.0)
+    return time.time() - heard < SILENT_S
+
+
+def _last_step(log: Path) -> int:
+    """Step of the last whole line of `metrics.jsonl`, 0 if there is none."""
+    if not log.is_file():
+        return 0
+    lines = [line for line in log.read_text(encoding="utf-8").split("\n")[:-1] if line]
+    return int(json.loads(lines[-1])["step"]) if lines else 0

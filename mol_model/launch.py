@@ -1,0 +1,99 @@
+"""From what a user asked for to a finished run with its report."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mol_model import processes
+from mol_model.config import PRESETS, RunConfig
+from mol_model.fold_jobs import RunProgress
+from mol_model.repeats import fit_seeds
+from mol_model.report import write_report, write_seeds_report
+from mol_model.runs import RunOptions, choose_device, fit, fit_to_data, load_data
+from mol_model.stopping import listen_for_stop
+from mol_pipeline.contract.settings import load_settings
+from mol_pipeline.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """A run as the command line names it."""
+
+    shards: tuple[Path, ...]
+    out: Path
+    preset: str = "paper"
+    classes: str | None = None
+    config_file: Path | None = None
+    overrides: tuple[str, ...] = ()
+    """`key=value`, over the file and the preset."""
+    seeds: tuple[int, ...] = ()
+    """Several: one run each, and their spread."""
+    device: str = "auto"
+    jobs: int | None = None
+    folds: tuple[str, ...] = ()
+    overwrite: bool = False
+
+
+def settings_of(request: RunRequest) -> RunConfig:
+    """The settings that a request resolves to, before they are fitted to the data.
+
+    Raises:
+        ConfigError: If one is unknown or wrong.
+    """
+    overrides = request.overrides
+    if len(request.seeds) == 1:
+        overrides = (*overrides, f"training.seed={request.seeds[0]}")
+    base = PRESETS[request.preset].model_dump(mode="json")
+    return load_settings(RunConfig, request.config_file, overrides, base=base)
+
+
+def launch(
+    request: RunRequest, on_progress: Callable[[RunProgress], None] = lambda progress: None
+) -> tuple[dict[str, Any], Path]:
+    """Train, test, pool and report; returns the metrics and the report.
+
+    Started by `torchrun`, all processes train each fold together and the first one writes.
+
+    Raises:
+        MolError: Of the kind that tells what is wrong; see `runs.fit`.
+    """
+    config = settings_of(request)
+    device = request.device
+    with listen_for_stop():
+        if processes.started_by_torchrun():
+            if request.jobs not in (None, 1):
+                raise ConfigError("--jobs: torchrun trains one fold at a time in all processes")
+            device = str(processes.join(choose_device(device)))
+        try:
+            data = load_data(request.shards, request.classes, config)
+            config = fit_to_data(config, data)
+            options = RunOptions(
+                out=request.out,
+                device=device,
+                jobs=request.jobs,
+                folds=request.folds,
+                overwrite=request.overwrite,
+            )
+            if len(request.seeds) > 1:
+                metrics = fit_seeds(
+                    data,
+                    config,
+                    options,
+                    request.seeds,
+                    on_run=_report,
+                    on_progress=on_progress,
+                )
+                if processes.rank() == 0:
+                    write_seeds_report(request.out, metrics)
+            else:
+                metrics = fit(data, config, options, on_progress=on_progress)
+                _report(request.out, metrics, config)
+        finally:
+            processes.leave()
+    return metrics, request.out / "report.html"
+
+
+def _report(out: Path, metrics: dict[str, Any], config: RunConfig) -> None:
+    if processes.rank() == 0:
+        write_report(out, metrics, config)

@@ -1,0 +1,68 @@
+"""How a step changes the weights: rate, precision, class weights, the optimiser."""
+
+import math
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor, nn
+
+from mol_model.config import TrainingConfig
+from mol_pipeline.errors import ConfigError
+
+
+def learning_rate(training: TrainingConfig, step: int) -> float:
+    """Rate of a step (from 0); a cosine schedule warms up over a twentieth of the steps."""
+    if training.schedule == "constant":
+        return training.learning_rate
+    warmup = min(1.0, (step + 1) / max(1, training.steps // 20))
+    return training.learning_rate * warmup * 0.5 * (1 + math.cos(math.pi * step / training.steps))
+
+
+def class_weights(labels: Sequence[int], classes: int) -> Tensor:
+    """Weights inverse to the clips of each class, with mean 1 over the clips."""
+    counts = torch.bincount(torch.tensor(labels), minlength=classes).float()
+    return counts.sum() / (classes * counts.clamp(min=1))
+
+
+def make_optimiser(
+    model: nn.Module, training: TrainingConfig, device: torch.device
+) -> torch.optim.Optimizer:
+    """Adam; AdamW with its decay off is the same."""
+    return torch.optim.AdamW(
+        model.parameters(),
+        lr=training.learning_rate,
+        weight_decay=training.weight_decay,
+        fused=device.type == "cuda",
+    )
+
+
+def set_precision(training: TrainingConfig, device: torch.device) -> None:
+    """Let a CUDA device round the inputs of float32 products, or not."""
+    if device.type == "cuda":
+        exact = training.precision == "float32"
+        torch.set_float32_matmul_precision("highest" if exact else "high")
+        torch.backends.cudnn.allow_tf32 = not exact
+
+
+def autocast(training: TrainingConfig, device: torch.device) -> AbstractContextManager[None]:
+    """Compute in bfloat16 where the settings say so; weights and losses stay float32."""
+    if training.precision != "bf16":
+        return nullcontext()
+    return torch.autocast(device.type, dtype=torch.bfloat16)
+
+
+def compiled(model: nn.Module, training: TrainingConfig) -> nn.Module:
+    """The network as `torch.compile` makes it, if the settings ask for that.
+
+    Raises:
+        ConfigError: If it would be compiled anew for most steps.
+    """
+    if not training.compile:
+        return model
+    if training.flow_pairs is not None and training.flow_pairs > 1:
+        raise ConfigError(
+            f"training.compile with training.flow_pairs={training.flow_pairs}: the network would "
+            "be compiled for every choice of pairs; set training.flow_pairs=null or 1"
+        )
+    return torch.compile(model)  # type: ignore[return-value]  # a callable module

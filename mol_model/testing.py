@@ -1,0 +1,118 @@
+"""Test a checkpoint on shards that it was not trained on."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mol_model.checkpoint import CheckpointRecord, load_model
+from mol_model.clip_source import ClipSource, open_source
+from mol_model.data import ShardSet
+from mol_model.evaluation import evaluate_fold, pooled_metrics
+from mol_model.network import MOL
+from mol_model.pictures import draw_confusion, draw_example
+from mol_model.predictions import save_predictions, write_table
+from mol_model.protocols import Fold
+from mol_model.runs import METRICS_NAME, choose_device
+from mol_model.selection import SELECTIONS
+from mol_model.statistics import clip_statistics
+from mol_model.transforms import Normalisation
+from mol_pipeline.contract.manifest import write_atomically
+from mol_pipeline.errors import ConfigError, TrainingError
+
+
+def evaluate_checkpoint(
+    checkpoint: Path,
+    shards: Sequence[Path],
+    out: Path,
+    *,
+    device: str = "auto",
+    leave_out_seen: bool = False,
+) -> dict[str, Any]:
+    """Test on every video of the shards; writes tables and pictures, returns the metrics.
+
+    The mean shape beside the landmarks' error is that of the tested videos, since the training
+    data need not be at hand: it is a stronger baseline than in a run.
+
+    Args:
+        checkpoint: With or without ending.
+        shards: Directories with manifests.
+        out: For `metrics.json`, `predictions.csv` and pictures.
+        device: auto, cpu, cuda or cuda:N.
+        leave_out_seen: Leave out people whom the checkpoint was trained on, instead of refusing.
+
+    Raises:
+        TrainingError: If the checkpoint cannot be read, or was trained on people of the shards.
+        ConfigError: If the shards have other classes or another clip length.
+    """
+    where = choose_device(device)
+    model, record = load_model(checkpoint, where)
+    data = ShardSet([path.resolve() for path in shards], mapping=record.mapping)
+    if data.classes != record.classes or data.frames != record.config.model.frames:
+        raise ConfigError(
+            f"{checkpoint}: was trained on clips of {record.config.model.frames} frames and "
+            f"classes {', '.join(record.classes)}; the shards have {data.frames} frames and "
+            f"{', '.join(data.classes)}"
+        )
+    fold = Fold(name="all", train=(), test=_unseen(data, record, checkpoint, leave_out_seen))
+    source = open_source(data, where, "stream")
+    normalisation = Normalisation(record.mean, record.std)
+    shape = clip_statistics(source).mean_landmarks(data.clips_of(fold.test))
+    predictions = evaluate_fold(model, source, fold, normalisation, shape)
+    metrics = {
+        "synthetic": data.synthetic or record.synthetic,
+        "databases": list(data.databases),
+        "protocol": f"checkpoint {checkpoint.name} of fold {record.fold}",
+        "folds_of_protocol": 1,
+        "label_mapping": record.mapping,
+        "selection": record.selection,
+        "selection_means": SELECTIONS.get(record.selection, record.selection),
+        "shuffled_labels": record.config.data.shuffle_labels,
+        "init_from": record.config.training.init_from,
+        "seed": record.config.training.seed,
+        "manifest_hash": data.manifest_hash,
+        "trained_on_manifest": record.manifest_hash,
+        **pooled_metrics(predictions, data.classes),
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    save_predictions(out, predictions)
+    write_table(out / "predictions.csv", predictions, data.classes, synthetic=metrics["synthetic"])
+    _draw(source, fold, metrics, model, normalisation, out)
+    write_atomically(out / METRICS_NAME, (json.dumps(metrics, indent=1) + "\n").encode())
+    return metrics
+
+
+def _unseen(
+    data: ShardSet, record: CheckpointRecord, checkpoint: Path, leave_out: bool
+) -> tuple[int, ...]:
+    """Videos of people whom the checkpoint does not know."""
+    known = set(record.people)
+    unseen = tuple(i for i, sample in enumerate(data.samples) if sample.person not in known)
+    seen = sorted({sample.person for sample in data.samples} & known)
+    if seen and not leave_out:
+        raise TrainingError(
+            f"{checkpoint}: was trained on {', '.join(seen[:5])}"
+            f"{' and more' if len(seen) > 5 else ''}; a test on them would say nothing: choose "
+            "other shards, or --seen-people leave-out"
+        )
+    if not unseen:
+        raise TrainingError(f"{checkpoint}: was trained on everybody in these shards")
+    return unseen
+
+
+def _draw(
+    source: ClipSource,
+    fold: Fold,
+    metrics: dict[str, Any],
+    model: MOL,
+    normalisation: Normalisation,
+    out: Path,
+) -> None:
+    draw_example(model, source, fold, normalisation, out)
+    if "confusion" in metrics:
+        draw_confusion(
+            metrics["confusion"],
+            metrics["classes"],
+            out / "confusion.png",
+            synthetic=metrics["synthetic"],
+        )

@@ -1,0 +1,80 @@
+"""Weights that training starts from: drawn by the seed, or those of another checkpoint."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from mol_model.checkpoint import CheckpointRecord, load_checkpoint, record_path
+from mol_model.network import MOL
+from mol_model.protocols import Fold, Sample
+from mol_pipeline.errors import TrainingError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class WarmStart:
+    """A checkpoint that training starts from."""
+
+    path: Path
+    record: CheckpointRecord
+
+    def check_people(self, samples: list[Sample], fold: Fold) -> None:
+        """Refuse to test people whom the checkpoint was trained on.
+
+        Raises:
+            TrainingError: If there are such people.
+        """
+        known = set(self.record.people)
+        seen = sorted({samples[i].person for i in fold.test} & known)
+        if seen:
+            raise TrainingError(
+                f"training.init_from={self.path}: was trained on {', '.join(seen[:5])}"
+                f"{' and more' if len(seen) > 5 else ''}, whom fold {fold.name} tests; start from "
+                "a checkpoint of other people"
+            )
+
+    def load_into(self, model: MOL) -> list[str]:
+        """Copy the weights; returns the names of those left as they were.
+
+        Only tensors of the expression head may differ in shape: its last layer by the number
+        of classes, the others by the clip length.
+
+        Raises:
+            TrainingError: If the checkpoint is of another network.
+        """
+        _, tensors = load_checkpoint(self.path)
+        state = model.state_dict()
+        weights = {
+            name.removeprefix("model."): value
+            for name, value in tensors.items()
+            if name.startswith("model.")
+        }
+        unfit = [
+            name
+            for name, value in state.items()
+            if name not in weights or weights[name].shape != value.shape
+        ]
+        foreign = [name for name in unfit if not name.startswith("expression.")]
+        if foreign:
+            raise TrainingError(
+                f"training.init_from={self.path}: is of another network, which differs in "
+                f"{foreign[0]} and {len(foreign) - 1} more; give the same model settings"
+            )
+        fitting = {name: weights[name] for name in state if name not in unfit}
+        model.load_state_dict(fitting, strict=False)
+        if unfit:
+            logger.warning("%s: drawn anew, of another shape: %s", self.path, ", ".join(unfit))
+        return unfit
+
+
+def open_warm_start(path: str | None) -> WarmStart | None:
+    """The checkpoint of `training.init_from`, by its path with or without ending.
+
+    Raises:
+        TrainingError: If it is missing, damaged or of another format.
+    """
+    if path is None:
+        return None
+    record = load_checkpoint(record_path(Path(path)))[0]
+    return WarmStart(record_path(Path(path)), record)
