@@ -1,5 +1,6 @@
 """Folds, training, resuming, pooling and the report on a small prepared database."""
 
+import itertools
 import json
 
 import numpy as np
@@ -116,10 +117,13 @@ def test_a_checkpoint_of_other_settings_or_damaged_is_refused(prepared, tmp_path
 
 
 def test_scores_come_from_pooled_predictions():
+    names = itertools.count()
+
     def one(fold, label, predicted):
         probabilities = tuple(float(i == predicted) for i in range(3))
+        clip = f"clip-{next(names)}"
         return VideoPrediction(
-            fold, "samm", fold, "c", label, probabilities, 0.5, 1.0, (0.05, 0.15), 0.2
+            fold, "samm", fold, clip, label, probabilities, 0.5, 1.0, (0.05, 0.15), 0.2
         )
 
     predictions = [one("a", 0, 0), one("a", 0, 0), one("b", 1, 0), one("b", 2, 2)]
@@ -302,7 +306,8 @@ def test_folds_are_chosen_by_name_number_or_range(prepared):
 def test_scores_of_each_database_come_from_the_same_predictions():
     def said(database, label, predicted):
         probabilities = tuple(1.0 if i == predicted else 0.0 for i in range(2))
-        return VideoPrediction("f", database, "s", "c", label, probabilities, 1, 1, (0.1,), 0.1)
+        clip = f"clip-{label}"
+        return VideoPrediction("f", database, "s", clip, label, probabilities, 1, 1, (0.1,), 0.1)
 
     metrics = pooled_metrics(
         [said("a", 0, 0), said("a", 1, 1), said("b", 0, 1), said("b", 1, 1)], ("x", "y")
