@@ -136,23 +136,28 @@ def recognition_accuracy(
 
 
 def pooled_metrics(
-    predictions: Sequence[VideoPrediction], classes: Sequence[str]
+    predictions: Sequence[VideoPrediction], classes: Sequence[str], *, by_fold: bool = False
 ) -> dict[str, Any]:
     """Scores over the predictions of all folds together, with the simple baselines.
 
-    Where a video is tested in several folds (cross-database), pooling would count it twice:
-    then only the scores of each fold are given. Of no prediction there are no scores.
+    Of no prediction there are no scores.
+
+    Args:
+        predictions: Of all folds.
+        classes: In the order of the labels.
+        by_fold: Give the scores of each of several folds instead: cross-database pairs are
+            results of their own, and may test a video twice.
     """
     metrics: dict[str, Any] = {
         "videos": len({(one.database, one.subject, one.clip) for one in predictions}),
         "folds": len({one.fold for one in predictions}),
         "classes": list(classes),
     }
-    if metrics["videos"] == len(predictions) > 0:
+    if by_fold and metrics["folds"] > 1:
+        metrics["by_fold"] = _scores_by("fold", predictions, classes)
+    elif predictions:
         metrics |= _scores(predictions, classes)
         metrics["by_database"] = _scores_by("database", predictions, classes)
-    else:
-        metrics["by_fold"] = _scores_by("fold", predictions, classes)
     return metrics
 
 

@@ -60,6 +60,8 @@ def launch(
     """
     config = settings_of(request)
     device = request.device
+    if processes.rank() > 0:
+        on_progress = _say_nothing
     with listen_for_stop():
         if processes.started_by_torchrun():
             if request.jobs not in (None, 1):
@@ -92,6 +94,10 @@ def launch(
         finally:
             processes.leave()
     return metrics, request.out / "report.html"
+
+
+def _say_nothing(progress: RunProgress) -> None:
+    """The first process speaks for all."""
 
 
 def _report(out: Path, metrics: dict[str, Any], config: RunConfig) -> None:

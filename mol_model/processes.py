@@ -46,8 +46,8 @@ def count() -> int:
 
 
 def rank() -> int:
-    """Number of this process; 0 writes and prints."""
-    return torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
+    """Number of this process, also after it has left the others; 0 writes and prints."""
+    return int(os.environ.get("RANK", "0")) if started_by_torchrun() else 0
 
 
 def wait() -> None:

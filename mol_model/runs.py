@@ -174,7 +174,7 @@ def _pool(
         "init_from": config.training.init_from,
         "seed": config.training.seed,
         "manifest_hash": data.manifest_hash,
-        **pooled_metrics(predictions, data.classes),
+        **pooled_metrics(predictions, data.classes, by_fold=config.protocol.name == "cross"),
     }
     metrics["folds"] = len(folds)
     if processes.rank() == 0:

@@ -40,6 +40,7 @@ def write_shards(
     synthetic: bool = True,
     first_subject: int = 6,
     database: str = "samm",
+    broken_subject: int | None = None,
 ) -> Path:
     """Write one shard and its manifest: a video per subject and word."""
     directory.mkdir(parents=True, exist_ok=True)
@@ -54,7 +55,7 @@ def write_shards(
                 moved = [np.roll(texture, label * i, axis=1) for i in range(frames)]
                 columns["frames"].append(np.stack(moved))
                 flow = np.zeros((frames - 1, 2, ALIGNED_PX, ALIGNED_PX))
-                flow[:, 0] = label
+                flow[:, 0] = np.nan if subject == broken_subject else label
                 columns["flow"].append(flow)
                 columns["landmarks"].append(np.repeat(face_points()[None], frames, 0))
                 columns["transforms"].append(np.repeat(np.eye(2, 3)[None], frames, 0))
