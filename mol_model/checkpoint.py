@@ -151,6 +151,24 @@ def restore(
     optimiser.load_state_dict(states)
 
 
+def load_model(path: Path, device: torch.device) -> tuple[MOL, CheckpointRecord]:
+    """The network of a checkpoint, in eval mode, and what it is.
+
+    Args:
+        path: With or without the ending of one of its two files.
+        device: Where the network will be.
+
+    Raises:
+        TrainingError: If a file is missing, damaged, or of another format or network.
+    """
+    if path.suffix in {".json", ".safetensors"}:
+        path = path.with_suffix("")
+    record, tensors = load_checkpoint(path)
+    model = build_network(record.config.model)
+    restore(tensors, model)
+    return model.eval().to(device), record
+
+
 def _adam_states(
     model: nn.Module, optimiser: torch.optim.Optimizer
 ) -> list[tuple[str, dict[str, Any]]]:
