@@ -293,3 +293,80 @@ def _result(metrics: dict) -> str:
         f"(mean shape {points['mean_shape_nme_percent']:.2f} %)"
     )
     return "\n".join(lines)
+
+
+@main.command()
+@click.argument("videos", nargs=-1, required=True, type=FOLDER, metavar="VIDEO...")
+@click.option("--checkpoint", type=FOLDER, required=True, help="With or without its ending.")
+@click.option("--out", type=FOLDER, required=True, help="Directory of the results.")
+@click.option(
+    "--window",
+    type=click.IntRange(min=2),
+    metavar="FRAMES",
+    help="Give every part of so many frames a class of its own; default: one for the whole video.",
+)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--config", "config_file", type=FOLDER, help="Settings of 'molprep build' as YAML.")
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Override a setting of the preparation, e.g. detection.no_face=interpolate.",
+)
+@click.option("--landmark-model", type=FOLDER, help="Dlib's 68-point model, if not the packaged.")
+@click.option("--no-film", is_flag=True, help="Leave the annotated film out.")
+def predict(
+    videos: tuple[Path, ...],
+    checkpoint: Path,
+    out: Path,
+    window: int | None,
+    device: str,
+    config_file: Path | None,
+    overrides: tuple[str, ...],
+    landmark_model: Path | None,
+    no_film: bool,
+) -> None:
+    """Class, flow and landmarks of films or folders of frames, by a trained checkpoint.
+
+    Faces are found and aligned as 'molprep build' does it. OUT gets one page, index.html, and
+    a folder a video with prediction.json, the annotated film and figures. A video without a
+    usable face is named, the others go on, and the exit code is 6.
+    """
+    from mol_model.inference.requirements import require_preparation
+
+    require_preparation()
+    from mol_model.inference.page import verdict, write_page
+    from mol_model.inference.predict import (
+        PredictOptions,
+        VideoResult,
+        load_preparation,
+        predict_videos,
+    )
+    from mol_model.runs import choose_device
+    from mol_pipeline.errors import StageError
+
+    def tell(result: VideoResult) -> None:
+        if result.rejected is None:
+            click.echo(f"{result.name}: {verdict(result)}")
+        else:
+            click.echo(f"rejected: {result.name}: {result.rejected}", err=True)
+        for note in result.document.get("notes", ()):
+            click.echo(f"{result.name}: {note}", err=True)
+
+    options = PredictOptions(
+        out=out,
+        window=window,
+        config=load_preparation(config_file, overrides),
+        landmark_model=landmark_model,
+        film=not no_film,
+    )
+    results, identity = predict_videos(
+        videos, checkpoint, options, choose_device(device), on_result=tell
+    )
+    for sentence in identity.limits():
+        click.echo(sentence, err=True)
+    click.echo(f"page: {write_page(results, identity, out)}")
+    failed = [one for one in results if one.rejected is not None]
+    if failed:
+        raise StageError(f"{len(failed)} of {len(results)} videos gave no answer; reasons above")

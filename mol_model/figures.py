@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.image import imsave
 from numpy.typing import NDArray
 
 from mol_model.warp import warp
@@ -32,6 +33,11 @@ def new_figure(width: float, height: float) -> Figure:
 def save_png(figure: Figure, path: Path) -> None:
     """Write a figure so that equal figures give equal bytes."""
     figure.savefig(path, format="png", metadata={"Software": None})
+
+
+def save_picture(picture: NDArray[np.uint8], path: Path) -> None:
+    """Write one picture `[height, width, 3]`, red, green, blue, pixel by pixel, as PNG."""
+    imsave(path, np.ascontiguousarray(picture), format="png")
 
 
 def draw_flow(
