@@ -151,7 +151,7 @@ def _faces(result: VideoResult) -> str:
     windows = [one["face"] for one in result.document["windows"]]
     frames = sum(sum(one["frames"].values()) for one in windows)
     others = max((count for one in windows for count in one["others"].values()), default=0)
-    return f"{frames} frames" + (f", {others} more people seen" if others else "")
+    return f"{frames} frames" + (f", up to {others} others seen" if others else "")
 
 
 def _base64(path: Path) -> str:
