@@ -115,10 +115,15 @@ def notes_of(
     documents: Sequence[dict[str, Any]],
     rejected: Sequence[RejectedWindow],
     *,
-    found: int,
-    used: int,
+    remainder: int,
 ) -> list[str]:
-    """What a reader must know about a video, a sentence each."""
+    """What a reader must know about a video, a sentence each.
+
+    Args:
+        documents: From `window_document`.
+        rejected: Windows without an answer.
+        remainder: Frames that no window takes, or that no clip of their window takes.
+    """
     notes = []
     others = {n: count for one in documents for n, count in one["face"]["others"].items()}
     searched = sum(one["face"]["searched_for_others"] for one in documents)
@@ -140,15 +145,15 @@ def notes_of(
         if count:
             notes.append(f"No face was found in {count} frames; their landmarks are {name}.")
     notes += [f"Frames {one.first} to {one.last} give no class: {one.message}." for one in rejected]
-    if found > used:
+    if remainder:
         notes.append(
-            f"{found - used} of {found} frames are in no clip: a clip takes equally spaced frames, "
-            "and the remainder at the end of a window is left out."
+            f"{remainder} frames are in no clip: a clip takes equally spaced frames, and the "
+            "remainder at the end of a window is left out."
         )
     if len(documents) > 1:
         notes.append(
-            f"{len(documents)} windows, each with a class of its own, found without looking "
-            "at the others."
+            f"{len(documents)} windows, each with a class of its own. Where an expression begins "
+            "and ends is not looked for: the windows are cut by their length only."
         )
     return notes
 

@@ -63,14 +63,16 @@ def frame_marks(seen: Seen, classes: Sequence[str]) -> dict[int, FrameMarks]:
         if estimate.probabilities:
             best = sorted(zip(estimate.probabilities, classes, strict=True), reverse=True)
             words = "   ".join(f"{name} {100 * chance:.0f} %" for chance, name in best[:3])
+        looked = sorted(window.others, reverse=True)
         for clip, dlib, transforms in zip(
             estimate.clips, window.landmarks, window.transforms, strict=True
         ):
             for k, number in enumerate(clip.source_frames.tolist()):
                 one = marks[number] = FrameMarks(
                     dlib=points_to_source(dlib[k], transforms[k], 0.0),
-                    others=window.others.get(number, ()),
-                    captions=[f"frames {window.first} to {window.last}:   {words}"],
+                    # The detector looks only when in doubt: until then they are where they were.
+                    others=next((window.others[n] for n in looked if n <= number), ()),
+                    captions=[f"window {window.first} to {window.last}:   {words}"],
                 )
                 if clip.landmarks is not None and k > 0:
                     one.landmarks = clip.landmarks[k - 1]

@@ -42,7 +42,7 @@ class FrameMarks:
     arrows: NDArray[np.float64] | None = None
     """`[G, 2]`"""
     others: tuple[FaceBox, ...] = ()
-    """People who are not followed."""
+    """People who are not followed, where the detector last saw any."""
     captions: list[str] = field(default_factory=list)
     """Lines below the picture."""
 
@@ -122,9 +122,10 @@ def draw_marks(picture: Colour, marks: FrameMarks, magnification: int, peak: flo
         for start, arrow, colour in zip(starts, arrows, colours, strict=True):
             tip = start + magnification * arrow
             cv2.arrowedLine(canvas, place(start), place(tip), colour, 1, cv2.LINE_AA, tipLength=0.3)
+    radius = 2 if marks.box is not None and (marks.box[2] - marks.box[0]) * scale > 200 else 1
     for points, colour in ((marks.dlib, CYAN), (marks.landmarks, RED)):
         for point in points if points is not None else ():
-            cv2.circle(canvas, place(point), 2, colour, -1, cv2.LINE_AA)
+            cv2.circle(canvas, place(point), radius, colour, -1, cv2.LINE_AA)
     return np.vstack([canvas, _strip(marks.captions, size[0])])
 
 

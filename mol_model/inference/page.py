@@ -1,6 +1,7 @@
 """One HTML page for all videos of a call; it opens without a network."""
 
 import base64
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -113,11 +114,11 @@ def verdict(result: VideoResult) -> str:
     if document["class"] is not None:
         return f"{document['class']}, {100 * document['probabilities'][document['class']]:.0f} %"
     classes = [one["class"] for one in document["windows"]]
+    windows = len(classes) + len(document["rejected_windows"])
     if None in classes:
         return "no expression head"
-    return f"{len(classes)} windows: " + ", ".join(
-        f"{name} {classes.count(name)}x" for name in sorted(set(classes))
-    )
+    counts = Counter(classes).most_common()
+    return ", ".join(f"{name} in {count}" for name, count in counts) + f" of {windows} windows"
 
 
 def _video(result: VideoResult, number: int) -> dict[str, object]:

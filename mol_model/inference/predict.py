@@ -186,13 +186,15 @@ class _Look:
         except Rejection as error:
             document["rejected"] = {"code": error.code, "message": str(error)}
         if rejected and not seen:
-            reason = rejected[0].message + _advice(rejected[0])
-            document["rejected"] = {"code": rejected[0].code, "message": reason}
+            document["rejected"] = {"code": rejected[0].code, "message": _reason(rejected)}
         if document["rejected"]:
             return {**document, **self.identity.document()}
         parts = [window_document(*one, self.identity.record.classes) for one in seen]
         used = {int(n) for window, _ in seen for n in window.source_frames.flat}
-        notes = notes_of(parts, rejected, found=len(video.frames), used=len(used))
+        refused = sum(
+            one.first <= number <= one.last for one in rejected for number, _ in video.frames
+        )
+        notes = notes_of(parts, rejected, remainder=len(video.frames) - refused - len(used))
         whole = parts[0] if len(windows) == 1 else {"class": None, "probabilities": None}
         notes += draw_video(
             video, path.parent, seen, self.identity.record.classes, folder, film=self.options.film
@@ -209,10 +211,14 @@ class _Look:
         }
 
 
-def _advice(window: RejectedWindow) -> str:
-    if window.code != "no-face":
-        return ""
-    return (
-        "; --window FRAMES gives the parts that show a face a class each, and "
-        "--set detection.no_face=interpolate bridges gaps"
-    )
+def _reason(rejected: Sequence[RejectedWindow]) -> str:
+    """Why a video has no answer, and what can be done."""
+    first = rejected[0]
+    if len(rejected) > 1:
+        return f"none of {len(rejected)} windows can be used; the first: {first.message}"
+    if first.code == "no-face":
+        return (
+            f"{first.message}; if the face is there at times, --window FRAMES looks at parts of "
+            "the video, and --set detection.no_face=interpolate bridges gaps"
+        )
+    return first.message

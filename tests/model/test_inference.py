@@ -270,6 +270,8 @@ def test_windows_in_json_and_page(long_film, place, checkpoint):
     assert len(document["windows"]) == 3
     assert all(one["class"] in one["probabilities"] for one in document["windows"])
     assert "windows, each with a class of its own" in result.stderr
+    assert "in no clip" not in result.stderr
+    assert "of 3 windows" in result.stdout
     assert not (out / "long/annotated.mp4").exists()
     page = (out / "index.html").read_text()
     for frames in ("0 to 15", "16 to 31", "32 to 43"):
