@@ -370,3 +370,43 @@ def predict(
     failed = [one for one in results if one.rejected is not None]
     if failed:
         raise StageError(f"{len(failed)} of {len(results)} videos gave no answer; reasons above")
+
+
+@main.command()
+@click.option("--shards", type=FOLDER, multiple=True, required=True, help="May be repeated.")
+@click.option("--flow-predictor", metavar="MODULE:CALLABLE|raft", help="Frames to flow.")
+@click.option("--landmark-predictor", metavar="MODULE:CALLABLE", help="Frames to landmarks.")
+@click.option("--weights", type=FOLDER, help="Weights for raft; nothing is downloaded.")
+@click.option("--classes", metavar="MAPPING", help="Label mapping; default: the first.")
+def peers(
+    shards: tuple[Path, ...],
+    flow_predictor: str | None,
+    landmark_predictor: str | None,
+    weights: Path | None,
+    classes: str | None,
+) -> None:
+    """Score flow or landmarks of somebody else's predictor on shards, as ours are scored.
+
+    The predictor is a function of yours; mol_model.peers says what it gets and gives. One
+    JSON object goes to stdout.
+    """
+    from mol_model.config import ProtocolConfig, RunConfig
+    from mol_model.peers import NotInstalled, evaluate_peer, load_flow_predictor, load_predictor
+    from mol_model.protocols import make_folds
+    from mol_model.runs import load_data
+    from mol_pipeline.errors import ConfigError
+
+    if flow_predictor is None and landmark_predictor is None:
+        raise click.UsageError("name a --flow-predictor, a --landmark-predictor, or both")
+    flow = load_flow_predictor(flow_predictor, weights) if flow_predictor else None
+    if isinstance(flow, NotInstalled):
+        raise ConfigError(f"--flow-predictor {flow.name}: {flow.how}")
+    points = load_predictor(landmark_predictor) if landmark_predictor else None
+    data = load_data(shards, classes, RunConfig())
+    folds = make_folds(data.samples, data.classes, ProtocolConfig())
+    metrics = evaluate_peer(data, folds, flow=flow, landmarks=points)
+    result: dict[str, object] = {"synthetic": data.synthetic, "videos": metrics["videos"]}
+    result |= {"manifest_hash": data.manifest_hash}
+    result |= {"flow": metrics["flow"]} if flow else {}
+    result |= {"landmarks": metrics["landmarks"]} if points else {}
+    click.echo(json.dumps(result, indent=1))
