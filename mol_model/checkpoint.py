@@ -155,7 +155,7 @@ def load_model(path: Path, device: torch.device) -> tuple[MOL, CheckpointRecord]
     """The network of a checkpoint, in eval mode, and what it is.
 
     Args:
-        path: With or without the ending of one of its two files.
+        path: With or without the ending of one of its two files, or the directory of its fold.
         device: Where the network will be.
 
     Raises:
@@ -163,6 +163,8 @@ def load_model(path: Path, device: torch.device) -> tuple[MOL, CheckpointRecord]
     """
     if path.suffix in {".json", ".safetensors"}:
         path = path.with_suffix("")
+    elif path.is_dir():
+        path = path / "checkpoint"
     record, tensors = load_checkpoint(path)
     model = build_network(record.config.model)
     restore(tensors, model)

@@ -12,7 +12,8 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from mol_model.checkpoint import load_model
+from mol_model.build import build_network
+from mol_model.checkpoint import load_model, read_record, save_checkpoint
 from mol_model.cli import main
 from mol_model.evaluation import phase_mean
 from mol_model.inference.document import LIMITS
@@ -152,6 +153,7 @@ def test_the_class_is_the_mean_over_phases(folders, checkpoint):
         logits = same((crops - record.mean) / record.std).expression
     assert estimate.probabilities == pytest.approx(phase_mean(logits).tolist(), abs=1e-5)
     assert len(estimate.clips) == len(window.frames) > 1
+    assert load_model(checkpoint.parent, CPU)[1] == record
     with pytest.raises(TrainingError, match="no checkpoint there"):
         load_model(checkpoint.with_name("other"), CPU)
 
@@ -167,7 +169,7 @@ def test_windows_cover_a_long_video_and_each_gets_a_class(long_film):
     assert found[1].source_frames[0].tolist() == list(range(18, 34, 2))
 
 
-def test_a_person_who_leaves_and_comes_back(folders, place):
+def test_a_person_who_leaves_and_comes_back(folders, place, checkpoint):
     pictures = pictures_of(folders[0])[:12]
     empty = [np.full_like(pictures[0], 90)] * 8
     film = write_pictures(place / "leaves.mp4", [*pictures, *empty, *pictures])
@@ -178,6 +180,17 @@ def test_a_person_who_leaves_and_comes_back(folders, place):
     assert isinstance(second, RejectedWindow)
     assert isinstance(third, RejectedWindow)
     assert (first.first, fourth.last) == (0, 31)
+    result = run(
+        "--checkpoint", checkpoint, "--out", place / "left", "--window", 8, "--no-film", film
+    )
+    assert result.exit_code == 0
+    assert "Frames 8 to 15 give no class: no face in 4 of 8 frames (first: 12)" in result.stderr
+    assert "in no clip" not in result.stderr
+    assert "of 4 windows" in result.stdout
+    assert "Frames 16 to 23 give no class" in (place / "left/index.html").read_text()
+    result = run("--checkpoint", checkpoint, "--out", place / "left", "--no-film", film)
+    assert result.exit_code == 6
+    assert "--window FRAMES looks at parts" in result.stderr
     bridged = BuildConfig(detection=DetectionConfig(no_face="interpolate"))
     (window,) = windows_of(film, None, bridged)
     assert window.face_frames["interpolated"] == 8
@@ -270,7 +283,7 @@ def test_windows_in_json_and_page(long_film, place, checkpoint):
     assert len(document["windows"]) == 3
     assert all(one["class"] in one["probabilities"] for one in document["windows"])
     assert "windows, each with a class of its own" in result.stderr
-    assert "in no clip" not in result.stderr
+    assert "long: 4 frames are in no clip" in result.stderr  # the last window has 12
     assert "of 3 windows" in result.stdout
     assert not (out / "long/annotated.mp4").exists()
     page = (out / "index.html").read_text()
@@ -370,6 +383,30 @@ def test_arrows_are_magnified_to_be_seen_and_stay_on_the_face():
     assert all(side % 2 == 0 for side in drawn.shape[:2])
     assert not picture.any()
     assert drawn[: drawn.shape[0] - 60].any()
+
+
+@pytest.mark.parametrize("head", ["expression", "flow", "landmarks"])
+def test_a_network_without_a_head_says_what_it_can(folders, place, checkpoint, head):
+    record = read_record(checkpoint)
+    config = record.config.model.model_copy(update={f"use_{head}": False, "frames": 4})
+    changed = record.config.model_copy(update={"model": config})
+    path = place / f"no-{head}"
+    save_checkpoint(path, record.model_copy(update={"config": changed}), build_network(config))
+    out = place / f"without-{head}"
+    result = run("--checkpoint", path, "--out", out, folders[0])
+    assert result.exit_code == 0, result.output
+    document = json.loads((out / folders[0].name / "prediction.json").read_text())
+    (window,) = document["windows"]
+    assert {len(clip["source_frames"]) for clip in window["clips"]} == {4}
+    assert (document["class"] is None) == (head == "expression")
+    assert (window["clips"][0]["mean_motion_px"] is None) == (head == "flow")
+    assert (window["landmarks"] == {}) == (head == "landmarks")
+    written = {file.name for file in (out / folders[0].name).iterdir()}
+    assert ("warp.png" in written) == ("flow.png" in written) == (head != "flow")
+    assert ("landmarks.png" in written) == (head != "landmarks")
+    assert "annotated.mp4" in written
+    page = (out / "index.html").read_text()
+    assert ("no expression head" in page) == (head == "expression")
 
 
 def test_every_video_is_looked_at_with_the_same_checkpoint(folders, place, checkpoint):
