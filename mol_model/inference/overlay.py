@@ -111,7 +111,8 @@ def draw_marks(picture: Colour, marks: FrameMarks, magnification: int, peak: flo
         corners = np.array([(other.left, other.top), (other.right, other.bottom)])
         cv2.rectangle(canvas, place(corners[0]), place(corners[1]), GREY, 2, cv2.LINE_AA)
         at = place(corners[0] - (0, 6 / scale))
-        cv2.putText(canvas, "not followed", at, FONT, 0.5, GREY, 1, cv2.LINE_AA)
+        for colour, thickness in ((STRIP, 3), (WHITE, 1)):  # an outline: light or dark behind it
+            cv2.putText(canvas, "not followed", at, FONT, 0.5, colour, thickness, cv2.LINE_AA)
     if marks.box is not None:
         left, top, right, bottom = marks.box
         first, last = place(np.array([left, top])), place(np.array([right, bottom]))
