@@ -87,7 +87,12 @@ def save_checkpoint(
 
 
 def record_path(path: Path) -> Path:
-    """Path of a checkpoint without ending, as a user may name it: by either file or by none."""
+    """Path of a checkpoint without ending, as a user may name it.
+
+    That is with the ending of one of its two files, with none, or by the directory of its fold.
+    """
+    if path.is_dir():
+        return path / "checkpoint"
     return path.with_suffix("") if path.suffix in {".json", ".safetensors"} else path
 
 
@@ -132,7 +137,7 @@ def load_model(path: Path, device: torch.device) -> tuple[MOL, CheckpointRecord]
     """The network of a checkpoint in eval mode on a device, and what it is.
 
     Args:
-        path: With or without ending.
+        path: As `record_path` takes it.
         device: Where to compute.
 
     Raises:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mol_model.clip_source import ClipSource
-from mol_model.data import ClipBatch
+from mol_model.data import ClipBatch, ShardSet
 from mol_model.metrics import (
     confusion_matrix,
     end_point_errors,
@@ -78,36 +78,69 @@ def evaluate_fold(
     shape = mean_landmarks - (ALIGNED_PX - model.crop_px) // 2
     predictions = []
     for video in fold.test:
-        batch = source.read(data.clips_of([video]))
-        inputs = test_inputs(batch, normalisation, model.crop_px)
+        inputs = test_inputs(source.read(data.clips_of([video])), normalisation, model.crop_px)
         output = model(inputs.frames)
-        record = data.videos[video]
-        truth = inputs.landmarks.double().cpu().numpy()
-        flow = inputs.flow.double().cpu().numpy()
-        probabilities, error, nme = (), float("nan"), np.full(1, np.nan)
+        probabilities: tuple[float, ...] = ()
         if output.expression is not None:
             probabilities = tuple(phase_mean(output.expression).tolist())
-        if output.flow is not None:
-            error = float(end_point_errors(output.flow.double().cpu().numpy(), flow).mean())
-        if output.landmarks is not None:
-            nme = inter_ocular_nme(output.landmarks.double().cpu().numpy(), truth).ravel()
         predictions.append(
-            VideoPrediction(
-                fold=fold.name,
-                database=record.database,
-                subject=record.subject,
-                clip=record.clip,
-                label=data.samples[video].label,
+            score_video(
+                data,
+                fold,
+                video,
+                inputs,
+                shape,
                 probabilities=probabilities,
-                end_point_error=error,
-                zero_flow_error=float(end_point_errors(np.zeros_like(flow), flow).mean()),
-                nme=tuple(nme.tolist()),
-                mean_shape_nme=float(
-                    inter_ocular_nme(np.broadcast_to(shape, truth.shape), truth).mean()
-                ),
+                flow=None if output.flow is None else output.flow.double().cpu().numpy(),
+                landmarks=None
+                if output.landmarks is None
+                else output.landmarks.double().cpu().numpy(),
             )
         )
     return predictions
+
+
+def score_video(
+    data: ShardSet,
+    fold: Fold,
+    video: int,
+    inputs: ClipInputs,
+    mean_shape: np.ndarray,
+    *,
+    probabilities: tuple[float, ...] = (),
+    flow: np.ndarray | None = None,
+    landmarks: np.ndarray | None = None,
+) -> VideoPrediction:
+    """Hold estimates for all clips of a video against the truth; NaN for what was not estimated.
+
+    Args:
+        data: The shards.
+        fold: In which it was tested.
+        video: Its number.
+        inputs: Its clips.
+        mean_shape: Constant estimate of the landmarks `[68, 2]` in the crop.
+        probabilities: Of each class.
+        flow: `[clips, t-1, 2, P, P]`, pixels.
+        landmarks: `[clips, t-1, 68, 2]`, pixels of the crop.
+    """
+    record = data.videos[video]
+    points = inputs.landmarks.double().cpu().numpy()
+    truth = inputs.flow.double().cpu().numpy()
+    error = float("nan") if flow is None else float(end_point_errors(flow, truth).mean())
+    nme = np.full(1, np.nan) if landmarks is None else inter_ocular_nme(landmarks, points).ravel()
+    constant = np.broadcast_to(mean_shape, points.shape)
+    return VideoPrediction(
+        fold=fold.name,
+        database=record.database,
+        subject=record.subject,
+        clip=record.clip,
+        label=data.samples[video].label,
+        probabilities=probabilities,
+        end_point_error=error,
+        zero_flow_error=float(end_point_errors(np.zeros_like(truth), truth).mean()),
+        nme=tuple(nme.tolist()),
+        mean_shape_nme=float(inter_ocular_nme(constant, points).mean()),
+    )
 
 
 def phase_mean(logits: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Any
 from mol_model import processes
 from mol_model.config import PRESETS, RunConfig
 from mol_model.fold_jobs import RunProgress
+from mol_model.model_card import write_card
 from mol_model.repeats import fit_seeds
 from mol_model.report import write_report, write_seeds_report
 from mol_model.runs import RunOptions, choose_device, fit, fit_to_data, load_data
@@ -88,6 +89,7 @@ def launch(
                 )
                 if processes.rank() == 0:
                     write_seeds_report(request.out, metrics)
+                    write_card(request.out)
             else:
                 metrics = fit(data, config, options, on_progress=on_progress)
                 _report(request.out, metrics, config)
@@ -103,3 +105,4 @@ def _say_nothing(progress: RunProgress) -> None:
 def _report(out: Path, metrics: dict[str, Any], config: RunConfig) -> None:
     if processes.rank() == 0:
         write_report(out, metrics, config)
+        write_card(out)

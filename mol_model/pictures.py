@@ -5,30 +5,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from mol_model.clip_source import ClipSource
 from mol_model.evaluation import test_inputs
+from mol_model.figures import draw_flow, draw_landmark_frames, draw_warp, new_figure, save_png
 from mol_model.network import MOL
 from mol_model.protocols import Fold
 from mol_model.transforms import Normalisation
-from mol_pipeline.contract.flow_colour import colour_wheel, flow_to_rgb
-
-
-def _figure(width: float, height: float) -> Figure:
-    figure = Figure(figsize=(width, height), dpi=100, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
 
 
 def mark(synthetic: bool) -> str:
     """What stands before the title of every picture made from demo data."""
     return "SYNTHETIC  " if synthetic else ""
-
-
-def _save(figure: Figure, path: Path) -> None:
-    figure.savefig(path, format="png", metadata={"Software": None})
 
 
 @torch.inference_mode()
@@ -39,7 +27,7 @@ def draw_example(
     normalisation: Normalisation,
     directory: Path,
 ) -> None:
-    """Draw `flow.png` and `landmarks.png` of the held-out clip that moves most."""
+    """Draw `flow.png`, `warp.png` and `landmarks.png` of the held-out clip that moves most."""
     model.eval()
     data = source.data
     clips = data.clips_of(fold.test)
@@ -50,61 +38,25 @@ def draw_example(
     frames = inputs.frames[0].float().cpu().numpy() * normalisation.std + normalisation.mean
     name = mark(data.synthetic) + f"held out: {data.clip_name(clip)}"
     if output.flow is not None:
-        _draw_flow(
+        flow = output.flow[0].float().cpu().numpy()
+        draw_flow(
             frames,
-            inputs.flow[0].float().cpu().numpy(),
-            output.flow[0].float().cpu().numpy(),
-            name,
+            flow,
             directory / "flow.png",
+            title=f"{name}: TV-L1 above, the network's flow below",
+            truth=inputs.flow[0].float().cpu().numpy(),
+        )
+        draw_warp(
+            frames, flow, directory / "warp.png", title=f"{name}: warped by the network's flow"
         )
     if output.landmarks is not None:
-        _draw_landmarks(
+        draw_landmark_frames(
             frames[1:],
-            inputs.landmarks[0].cpu().numpy(),
             output.landmarks[0].float().cpu().numpy(),
-            name,
             directory / "landmarks.png",
+            title=f"{name}: Dlib cyan, the network red",
+            truth=inputs.landmarks[0].cpu().numpy(),
         )
-
-
-def _draw_flow(
-    frames: np.ndarray, truth: np.ndarray, estimate: np.ndarray, title: str, path: Path
-) -> None:
-    pairs = len(truth)
-    peak = max(float(np.percentile(np.hypot(truth[:, 0], truth[:, 1]), 99)), 0.1)
-    figure = _figure(1.5 * (pairs + 1), 4.9)
-    axes = figure.subplots(3, pairs + 1)
-    for axis in axes.flat:
-        axis.set_axis_off()
-    for k in range(pairs):
-        axes[0, k].imshow(frames[k], cmap="gray", vmin=0, vmax=255)
-        axes[1, k].imshow(flow_to_rgb(truth[k], peak))
-        axes[2, k].imshow(flow_to_rgb(estimate[k], peak))
-        error = np.hypot(*(estimate[k] - truth[k])).mean()
-        axes[2, k].set_title(f"EPE {error:.2f} px", fontsize=8)
-        axes[1, k].set_title(f"TV-L1 {k} → {k + 1}" if k else "TV-L1 0 → 1", fontsize=8)
-    axes[0, 0].set_title("frames", fontsize=8)
-    axes[0, -1].imshow(colour_wheel())
-    axes[0, -1].set_title(f"rim = {peak:.2f} px", fontsize=8)
-    figure.suptitle(f"{title}: TV-L1 above, the network's flow below", fontsize=10)
-    _save(figure, path)
-
-
-def _draw_landmarks(
-    frames: np.ndarray, truth: np.ndarray, estimate: np.ndarray, title: str, path: Path
-) -> None:
-    figure = _figure(1.7 * len(frames), 2.4)
-    axes = figure.subplots(1, len(frames), squeeze=False)[0]
-    size = frames.shape[-1]
-    for k, axis in enumerate(axes):
-        axis.set_axis_off()
-        axis.imshow(frames[k], cmap="gray", vmin=0, vmax=255)
-        axis.scatter(*truth[k].T, s=3, c="#00e5ff", linewidths=0)
-        axis.scatter(*estimate[k].T, s=3, c="#ff5252", linewidths=0)
-        axis.set_xlim(-0.5, size - 0.5)
-        axis.set_ylim(size - 0.5, -0.5)
-    figure.suptitle(f"{title}: Dlib cyan, the network red", fontsize=10)
-    _save(figure, path)
 
 
 def draw_confusion(
@@ -112,7 +64,7 @@ def draw_confusion(
 ) -> None:
     """Pooled confusion matrix: rows are the truth, columns the predictions."""
     counts = np.asarray(confusion)
-    figure = _figure(4.6, 4.2)
+    figure = new_figure(4.6, 4.2)
     axis = figure.subplots()
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
@@ -124,14 +76,14 @@ def draw_confusion(
     axis.set_xlabel("predicted")
     axis.set_ylabel("truth")
     axis.set_title(f"{mark(synthetic)}videos, pooled over folds", fontsize=10)
-    _save(figure, path)
+    save_png(figure, path)
 
 
 def draw_curves(
     logs: Mapping[str, Sequence[Mapping[str, float]]], path: Path, *, synthetic: bool
 ) -> None:
     """The named losses of every fold over the steps."""
-    figure = _figure(12, 3.2)
+    figure = new_figure(12, 3.2)
     axes = figure.subplots(1, 4)
     for axis, term in zip(axes, ("total", "expression", "flow", "landmarks"), strict=True):
         for fold, lines in logs.items():
@@ -140,4 +92,4 @@ def draw_curves(
         axis.set_xlabel("step")
         if any(x[term] > 0 for lines in logs.values() for x in lines):
             axis.set_yscale("log")
-    _save(figure, path)
+    save_png(figure, path)

@@ -208,7 +208,11 @@ def _fold_rows(directories: Sequence[Path]) -> list[list[str]]:
 
 
 def _pictures(directory: Path) -> list[Path]:
-    return [path for name in ("flow.png", "landmarks.png") if (path := directory / name).is_file()]
+    return [
+        path
+        for name in ("flow.png", "warp.png", "landmarks.png")
+        if (path := directory / name).is_file()
+    ]
 
 
 def _base64(path: Path) -> str:

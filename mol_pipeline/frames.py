@@ -1,7 +1,8 @@
 """Reading frames: images of a folder, or pictures of a video file.
 
 Convention: in a video file the first frame is number 0, and every frame before the one
-asked for is decoded, so that numbers are exact whatever the container's index says.
+asked for is decoded, so that numbers are exact whatever the container's index says. A film
+that a telephone took on its side is turned upright, as its file says.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,6 +15,8 @@ from numpy.typing import NDArray
 VIDEO_SUFFIXES = frozenset({".avi", ".mp4", ".mov", ".mkv", ".m4v", ".wmv"})
 
 Grey = NDArray[np.uint8]
+Colour = NDArray[np.uint8]
+"""`[height, width, 3]`, blue, green, red: OpenCV's order."""
 
 
 def read_grey(path: Path) -> Grey:
@@ -23,8 +26,22 @@ def read_grey(path: Path) -> Grey:
         OSError: If the file cannot be read.
         ValueError: If it is no image.
     """
+    return _decoded(path, cv2.IMREAD_GRAYSCALE)
+
+
+def read_colour(path: Path) -> Colour:
+    """Read an image file in colour, to draw on it.
+
+    Raises:
+        OSError: If the file cannot be read.
+        ValueError: If it is no image.
+    """
+    return _decoded(path, cv2.IMREAD_COLOR)
+
+
+def _decoded(path: Path, flags: int) -> NDArray[np.uint8]:
     content = np.fromfile(path, dtype=np.uint8)
-    image = cv2.imdecode(content, cv2.IMREAD_GRAYSCALE) if content.size else None
+    image = cv2.imdecode(content, flags) if content.size else None
     if image is None:
         raise ValueError("is not an image; replace the file")
     return image
@@ -32,6 +49,17 @@ def read_grey(path: Path) -> Grey:
 
 def read_video_frames(path: Path, numbers: Iterable[int]) -> Iterator[tuple[int, Grey]]:
     """Chosen frames of a video file as (number, grey `[height, width]`), in order.
+
+    Raises:
+        OSError: If the file cannot be read.
+        ValueError: If it is no video, or ends before a frame that is asked for.
+    """
+    for number, colour in read_video_pictures(path, numbers):
+        yield number, cv2.cvtColor(colour, cv2.COLOR_BGR2GRAY)
+
+
+def read_video_pictures(path: Path, numbers: Iterable[int]) -> Iterator[tuple[int, Colour]]:
+    """Chosen frames of a video file as (number, colour), in order, upright.
 
     Raises:
         OSError: If the file cannot be read.
@@ -48,7 +76,9 @@ def read_video_frames(path: Path, numbers: Iterable[int]) -> Iterator[tuple[int,
                     return
                 if number == wanted[found]:
                     found += 1
-                    yield number, cv2.cvtColor(frame.to_ndarray(format="bgr24"), cv2.COLOR_BGR2GRAY)
+                    # FFmpeg gives the turn that shows it upright, in degrees against the clock.
+                    picture = frame.to_ndarray(format="bgr24")
+                    yield number, np.ascontiguousarray(np.rot90(picture, frame.rotation // 90))
     except (av.error.FFmpegError, IndexError) as error:
         if isinstance(error, OSError) and not isinstance(error, ValueError):
             raise

@@ -21,7 +21,7 @@ from mol_pipeline.contract.labels import LabelMapping
 from mol_pipeline.contract.manifest import RejectedVideo, VideoRecord
 from mol_pipeline.contract.shard_layout import FaceStatus
 from mol_pipeline.databases.index import SourceVideo, clip_record
-from mol_pipeline.detection import FaceDetector
+from mol_pipeline.detection import FaceBox, FaceDetector
 from mol_pipeline.flow import TVL1
 from mol_pipeline.frames import Grey, read_grey, read_video_frames
 from mol_pipeline.landmarks import LandmarkPredictor
@@ -164,6 +164,8 @@ class AlignedVideo:
     several: int
     """Frames in which the detector saw several faces; the largest and most central counts,
     later the one that was there before."""
+    others: dict[int, tuple[FaceBox, ...]]
+    """The faces that did not count, where the detector saw any; boxes of the source frame."""
 
 
 def align_video(
@@ -185,6 +187,7 @@ def align_video(
     statuses: dict[int, FaceStatus] = {}
     landmarks: dict[int, NDArray[np.float64]] = {}
     faceless: dict[int, Grey] = {}
+    others: dict[int, tuple[FaceBox, ...]] = {}
     common: NDArray[np.float64] | None = None
     count = several = 0
     for position, grey in frames:
@@ -196,6 +199,8 @@ def align_video(
             faceless[position] = grey if policy in {"interpolate", "track"} else grey[:0]
             continue
         several += face.faces > 1
+        if face.others:
+            others[position] = face.others
         landmarks[position], statuses[position] = face.landmarks, face.status
         faces[position] = _aligned(position, grey, face.landmarks, common)
         if config.alignment.reference == "video" and common is None:
@@ -209,7 +214,7 @@ def align_video(
         between = interpolate_landmarks(position, known, landmarks)
         statuses[position] = FaceStatus.INTERPOLATED
         faces[position] = _aligned(position, grey, between, common)
-    return AlignedVideo(faces, statuses, several)
+    return AlignedVideo(faces, statuses, several, others)
 
 
 def _aligned(

@@ -33,6 +33,8 @@ class TrackedFace:
     status: FaceStatus
     faces: int
     """Faces that the detector saw; 1 where it did not look for others."""
+    others: tuple[FaceBox, ...] = ()
+    """Those of them that are not this one."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,8 @@ class FaceTracker:
             return None
         landmarks = self._predictor.predict(grey, box)
         self._held = _Held(box, landmarks.mean(axis=0), _eye_distance(landmarks))
-        return TrackedFace(landmarks, status, faces=len(boxes))
+        others = tuple(one for one in boxes if one is not box)
+        return TrackedFace(landmarks, status, faces=len(boxes), others=others)
 
 
 def find_faces(

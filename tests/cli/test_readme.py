@@ -15,6 +15,7 @@ BIN = Path(sys.executable).parent
 QUICK = {
     # The same commands on two synthetic subjects, one clip a video, two steps of the narrow net.
     "build": ["--set", "sampling.phases=centre"],
+    "predict": ["--device", "cpu"],
     "fit": ["--preset", "tiny", "--steps", "2", "--device", "cpu"],
 }
 
@@ -51,6 +52,7 @@ def test_the_readmes_commands_run_in_their_order(tmp_path):
     assert ran >= 8
     assert (tmp_path / "runs/samm-5/report.html").is_file()
     assert (tmp_path / "preview/samm/index.html").is_file()
+    assert (tmp_path / "predictions/006_1_1/prediction.json").is_file()
 
 
 def test_make_demo_and_make_test_are_recipes_and_ci_runs_the_latter():

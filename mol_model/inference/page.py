@@ -1,0 +1,159 @@
+"""One HTML page for all videos of a call; it opens without a network."""
+
+import base64
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import jinja2
+
+from mol_model.inference.document import Identity
+from mol_model.inference.drawing import FIGURES, FILM, STILL
+from mol_model.inference.predict import VideoResult
+
+EMBEDDED_BYTES = 6_000_000
+"""A film up to this size is part of the page; a larger one is only linked."""
+
+CAPTIONS = {
+    STILL: "A frame of the annotated film. Green: the face that is followed. Cyan: Dlib's "
+    "landmarks. Red: the network's. Arrows: the network's flow, magnified as the strip says, "
+    "relative to the head (the alignment has taken the head's motion out).",
+    FIGURES[0]: "The clip that moves most, in the crop that the network sees, and the flow between "
+    "its frames. Hue is the direction as on the wheel, saturation the length.",
+    FIGURES[1]: "The later frame of each pair, warped back to the earlier by the network's flow "
+    "(Eq. 11 and Fig. 5 of the paper). Where the flow is right, the error after is darker than "
+    "the error before.",
+    FIGURES[2]: "Landmarks in the same clip (Fig. 6 of the paper).",
+}
+
+PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>MOL: predictions</title>
+<style>
+ body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 1100px; color: #222;
+  padding: 0 1rem }
+ .limits, .rejected { padding: .6rem 1rem; border: 1px solid #e0c060; background: #fff3cd }
+ .rejected { border-color: #d9a0a0; background: #fbe9e9 }
+ table { border-collapse: collapse; margin: .6rem 0 }
+ td, th { padding: .15rem .9rem .15rem 0; text-align: left; vertical-align: top }
+ .bar { display: inline-block; height: .7em; background: #3b7dd8; margin-right: .5em }
+ img, video { max-width: 100% } figure { margin: 1.2rem 0 } figcaption { color: #555 }
+ section { border-top: 1px solid #ddd; margin-top: 2rem } code { overflow-wrap: anywhere }
+</style>
+<h1>What MOL says of {{ videos|length }} video{{ "s" if videos|length != 1 }}</h1>
+<div class="limits">{% for one in limits %}<p>{{ one }}</p>{% endfor %}
+<p>Pictures and films here show faces: pass them on only if the people agree.</p></div>
+
+<table><tr><th>video<th>answer<th>faces
+{% for v in videos %}<tr><td><a href="#{{ v.anchor }}">{{ v.name }}</a>
+ <td>{{ v.verdict }}<td>{{ v.faces }}
+{% endfor %}</table>
+
+{% for v in videos %}<section id="{{ v.anchor }}"><h2>{{ v.name }}</h2>
+<p><code>{{ v.document.video }}</code></p>
+{% if v.document.rejected %}
+<p class="rejected"><b>No answer: {{ v.document.rejected.code }}.</b>
+ {{ v.document.rejected.message }}</p>
+{% else %}
+{% if v.document.probabilities %}
+<p><b>{{ v.verdict }}</b></p>
+<table>{% for name, p in v.document.probabilities.items() %}
+<tr><td>{{ name }}<td><span class="bar" style="width: {{ (200 * p)|round|int }}px"></span>
+ {{ "%.1f"|format(100 * p) }} %{% endfor %}</table>
+{% elif v.document.windows|length > 1 or v.document.rejected_windows %}
+<table><tr><th>frames<th>class<th>probability{% for w in v.document.windows %}
+<tr><td>{{ w.first_frame }} to {{ w.last_frame }}<td>{{ w.class or "no expression head" }}<td>
+ {% if w.class %}{% set p = w.probabilities[w.class] %}
+ <span class="bar" style="width: {{ (200 * p)|round|int }}px"></span>
+ {{ "%.1f"|format(100 * p) }} %{% endif %}{% endfor %}</table>
+{% else %}<p>This network has no expression head.</p>{% endif %}
+{% for note in v.document.notes %}<p>{{ note }}</p>{% endfor %}
+{% if v.film %}<figure><video controls loop muted src="{{ v.film }}"></video>
+<figcaption>The annotated film: <a href="{{ v.link }}">{{ v.link }}</a></figcaption></figure>
+{% endif %}
+{% for image, caption in v.pictures %}<figure>
+<img alt="" src="data:image/png;base64,{{ image }}"><figcaption>{{ caption }}</figcaption></figure>
+{% endfor %}
+<p>Every number, with landmarks in pixels of the source frames:
+ <a href="{{ v.folder }}/prediction.json">{{ v.folder }}/prediction.json</a></p>
+{% endif %}</section>
+{% endfor %}
+
+<section><h2>Made with</h2><table>
+<tr><td>checkpoint<td><code>{{ made.checkpoint.path }}</code>
+<tr><td>weights, SHA-256<td><code>{{ made.checkpoint.tensors_sha256 }}</code>
+<tr><td>trained<td>{{ made.checkpoint.step }} steps, fold {{ made.checkpoint.fold }}, model chosen:
+ {{ made.checkpoint.selection }}
+<tr><td>classes<td>{{ made.checkpoint.classes|join(", ") }} (mapping
+ {{ made.checkpoint.label_mapping }})
+<tr><td>training data, manifest<td><code>{{ made.checkpoint.manifest_hash or "unknown" }}</code>
+<tr><td>preparation<td>{{ made.preparation.sampling.frames }} frames a clip, phases
+ {{ made.preparation.sampling.phases }}, alignment {{ made.preparation.alignment.reference }};
+ settings <code>{{ made.preparation.config_hash[:16] }}</code>
+</table></section></html>
+"""
+
+
+def write_page(results: Sequence[VideoResult], identity: Identity, out: Path) -> Path:
+    """Write `index.html` about all videos; returns its path."""
+    page = jinja2.Environment(autoescape=True).from_string(PAGE)
+    target = out / "index.html"
+    text = page.render(
+        videos=[_video(result, number) for number, result in enumerate(results)],
+        limits=identity.limits(),
+        made=identity.document(),
+    )
+    target.write_text(text, encoding="utf-8")
+    return target
+
+
+def verdict(result: VideoResult) -> str:
+    """The answer about a video in a few words."""
+    document = result.document
+    if result.rejected is not None:
+        return f"no answer ({document['rejected']['code']})"
+    if document["class"] is not None:
+        return f"{document['class']}, {100 * document['probabilities'][document['class']]:.0f} %"
+    classes = [one["class"] for one in document["windows"]]
+    windows = len(classes) + len(document["rejected_windows"])
+    if None in classes:
+        return "no expression head"
+    counts = Counter(classes).most_common()
+    return ", ".join(f"{name} in {count}" for name, count in counts) + f" of {windows} windows"
+
+
+def _video(result: VideoResult, number: int) -> dict[str, object]:
+    film = result.folder / FILM
+    link = f"{result.folder.name}/{FILM}"
+    shown = ""
+    if film.is_file():
+        small = film.stat().st_size <= EMBEDDED_BYTES
+        shown = f"data:video/mp4;base64,{_base64(film)}" if small else link
+    return {
+        "name": result.name,
+        "anchor": f"video-{number}",
+        "folder": result.folder.name,
+        "document": result.document,
+        "verdict": verdict(result),
+        "faces": _faces(result),
+        "film": shown,
+        "link": link,
+        "pictures": [
+            (_base64(path), caption)
+            for name, caption in CAPTIONS.items()
+            if (path := result.folder / name).is_file()
+        ],
+    }
+
+
+def _faces(result: VideoResult) -> str:
+    """How many frames showed the face, and whether there were others."""
+    if result.rejected is not None:
+        return ""
+    windows = [one["face"] for one in result.document["windows"]]
+    frames = sum(sum(one["frames"].values()) for one in windows)
+    others = max((count for one in windows for count in one["others"].values()), default=0)
+    return f"{frames} frames" + (f", up to {others} others seen" if others else "")
+
+
+def _base64(path: Path) -> str:
+    return base64.b64encode(path.read_bytes()).decode()

@@ -1,0 +1,224 @@
+"""`moltrain predict`: one video after the other, each to JSON, a film and figures."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mol_model.checkpoint import load_model
+from mol_model.inference.document import Identity, notes_of, window_document
+from mol_model.inference.drawing import DRAWN, draw_video
+from mol_model.inference.estimate import WindowEstimate, estimate_window
+from mol_model.inference.video import (
+    PreparedWindow,
+    RejectedWindow,
+    cut_windows,
+    open_video,
+    prepare_windows,
+)
+from mol_model.network import MOL
+from mol_model.transforms import Normalisation
+from mol_pipeline.config import BuildConfig
+from mol_pipeline.contract.manifest import MANIFEST_NAME, write_atomically
+from mol_pipeline.contract.settings import load_settings
+from mol_pipeline.errors import ConfigError
+from mol_pipeline.stages import Kernels, Rejection, load_kernels
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """How videos are looked at."""
+
+    out: Path
+    window: int | None = None
+    """Frames that get one class; None for the whole video."""
+    config: BuildConfig = field(default_factory=BuildConfig)
+    landmark_model: Path | None = None
+    film: bool = True
+    """Whether to write the annotated film."""
+
+
+@dataclass(frozen=True)
+class VideoResult:
+    """What became of one video; its files lie in `folder`."""
+
+    name: str
+    folder: Path
+    document: dict[str, Any]
+
+    @property
+    def rejected(self) -> str | None:
+        """Why there is no answer, or None."""
+        reason = self.document["rejected"]
+        return None if reason is None else f"{reason['code']}: {reason['message']}"
+
+
+def load_preparation(path: Path | None, overrides: tuple[str, ...]) -> BuildConfig:
+    """Settings of the preparation; see `load_settings` for the errors."""
+    return load_settings(BuildConfig, path, overrides)
+
+
+def fitted_config(config: BuildConfig, model: MOL, window: int | None) -> BuildConfig:
+    """Settings of the preparation with the network's clip length.
+
+    Raises:
+        ConfigError: If they ask for key frames, which nobody has annotated, or a window is
+            shorter than a clip.
+    """
+    if config.sampling.phases == "keyframes":
+        raise ConfigError(
+            "sampling.phases=keyframes: a video of your own has no annotated onset and apex; "
+            "use all or centre"
+        )
+    if window is not None and window < model.frames:
+        raise ConfigError(
+            f"--window {window}: shorter than a clip of this network, {model.frames} frames"
+        )
+    sampling = config.sampling.model_copy(update={"frames": model.frames})
+    return config.model_copy(update={"sampling": sampling})
+
+
+def result_folders(paths: Sequence[Path], out: Path) -> list[Path]:
+    """A folder below `out` for each video, by its name; equal names get a number.
+
+    Raises:
+        ConfigError: If an argument is a directory of shards, or results would lie among its
+            frames.
+    """
+    names: list[str] = []
+    for path in paths:
+        if (path / MANIFEST_NAME).is_file():
+            raise ConfigError(
+                f"{path}: is a directory of shards ({MANIFEST_NAME}), not a video; a checkpoint is "
+                "tested on shards by 'moltrain evaluate'"
+            )
+        full = path.resolve()
+        stem = full.name if full.is_dir() else full.stem
+        name, number = stem, 1
+        while name.casefold() in {one.casefold() for one in names}:
+            number += 1
+            name = f"{stem}-{number}"
+        names.append(name)
+        if (out / name).resolve() == full:
+            raise ConfigError(f"--out {out}: results would lie among the frames of {path}")
+    return [out / name for name in names]
+
+
+def predict_videos(
+    paths: Sequence[Path],
+    checkpoint: Path,
+    options: PredictOptions,
+    device: torch.device,
+    *,
+    on_result: Callable[[VideoResult], None] = lambda result: None,
+) -> tuple[list[VideoResult], Identity]:
+    """Look at each video; one that cannot be used never stops the others.
+
+    Args:
+        paths: Films and folders of frames.
+        checkpoint: With or without ending.
+        options: How.
+        device: Where the network computes.
+        on_result: Called after each video.
+
+    Returns:
+        A result for each video, and what all of them were made with.
+
+    Raises:
+        ConfigError: If settings do not go together, or an argument is no video.
+        SourceError: If the landmark model is missing.
+        TrainingError: If the checkpoint cannot be read.
+    """
+    folders = result_folders(paths, options.out)
+    model, record = load_model(checkpoint, device)
+    config = fitted_config(options.config, model, options.window)
+    kernels = load_kernels(config.flow, options.landmark_model)
+    look = _Look(
+        model=model,
+        normalisation=Normalisation(record.mean, record.std),
+        identity=Identity(checkpoint, record, config),
+        kernels=kernels,
+        options=options,
+        device=device,
+    )
+    results = []
+    for path, folder in zip(paths, folders, strict=True):
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in DRAWN:  # of an earlier look
+            (folder / name).unlink(missing_ok=True)
+        document = {"video": str(path), **look.at(path.resolve(), folder)}
+        content = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+        write_atomically(folder / "prediction.json", content.encode())
+        results.append(VideoResult(folder.name, folder, document))
+        on_result(results[-1])
+    return results, look.identity
+
+
+@dataclass(frozen=True)
+class _Look:
+    """Everything loaded; looks at one video after the other."""
+
+    model: MOL
+    normalisation: Normalisation
+    identity: Identity
+    kernels: Kernels
+    options: PredictOptions
+    device: torch.device
+
+    def at(self, path: Path, folder: Path) -> dict[str, Any]:
+        """The document of a video; its film and figures are written into `folder`."""
+        seen: list[tuple[PreparedWindow, WindowEstimate]] = []
+        rejected: list[RejectedWindow] = []
+        document: dict[str, Any] = {"limits": self.identity.limits(), "rejected": None}
+        try:
+            video = open_video(path)
+            windows = cut_windows(video, self.options.window, self.model.frames)
+            config = self.identity.config
+            for one in prepare_windows(video, path.parent, windows, self.kernels, config):
+                if isinstance(one, RejectedWindow):
+                    rejected.append(one)
+                else:
+                    estimate = estimate_window(self.model, one, self.normalisation, self.device)
+                    seen.append((one, estimate))
+        except Rejection as error:
+            document["rejected"] = {"code": error.code, "message": str(error)}
+        if rejected and not seen:
+            document["rejected"] = {"code": rejected[0].code, "message": _reason(rejected)}
+        if document["rejected"]:
+            return {**document, **self.identity.document()}
+        parts = [window_document(*one, self.identity.record.classes) for one in seen]
+        used = {int(n) for window, _ in seen for n in window.source_frames.flat}
+        refused = sum(
+            one.first <= number <= one.last for one in rejected for number, _ in video.frames
+        )
+        notes = notes_of(parts, rejected, remainder=len(video.frames) - refused - len(used))
+        whole = parts[0] if len(windows) == 1 else {"class": None, "probabilities": None}
+        notes += draw_video(
+            video, path.parent, seen, self.identity.record.classes, folder, film=self.options.film
+        )
+        return {
+            **document,
+            "class": whole["class"],
+            "probabilities": whole["probabilities"],
+            "notes": notes,
+            "frames": {"found": len(video.frames), "used": len(used)},
+            "windows": parts,
+            "rejected_windows": [vars(one) for one in rejected],
+            **self.identity.document(),
+        }
+
+
+def _reason(rejected: Sequence[RejectedWindow]) -> str:
+    """Why a video has no answer, and what can be done."""
+    first = rejected[0]
+    if len(rejected) > 1:
+        return f"none of {len(rejected)} windows can be used; the first: {first.message}"
+    if first.code == "no-face":
+        return (
+            f"{first.message}; if the face is there at times, --window FRAMES looks at parts of "
+            "the video, and --set detection.no_face=interpolate bridges gaps"
+        )
+    return first.message

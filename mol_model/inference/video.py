@@ -1,0 +1,172 @@
+"""A film or a folder of frames to windows of aligned clips, by the code of `molprep build`."""
+
+import bisect
+import itertools
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mol_pipeline.config import BuildConfig
+from mol_pipeline.contract.manifest import KeyFrames
+from mol_pipeline.contract.shard_layout import FaceStatus
+from mol_pipeline.databases.files import list_frames
+from mol_pipeline.databases.index import SourceVideo
+from mol_pipeline.detection import FaceBox
+from mol_pipeline.frames import count_video_frames
+from mol_pipeline.stages import (
+    AlignedVideo,
+    Kernels,
+    Rejection,
+    align_video,
+    choose_clips,
+    read_frames,
+)
+
+
+@dataclass(frozen=True)
+class PreparedWindow:
+    """Neighbouring frames of a video that get one class: `K` clips of `t` frames."""
+
+    first: int
+    """Number of its first frame in the source, inclusive."""
+    last: int
+    """Number of its last frame, inclusive."""
+    frames: NDArray[np.uint8]
+    """`[K, t, 144, 144]` aligned grey frames."""
+    landmarks: NDArray[np.float64]
+    """`[K, t, 68, 2]` by Dlib, pixels of the aligned frame."""
+    transforms: NDArray[np.float64]
+    """`[K, t, 2, 3]`, source -> aligned."""
+    source_frames: NDArray[np.int64]
+    """`[K, t]` numbers of the source."""
+    face_frames: dict[str, int]
+    """How the face was found, in how many frames; names of `FaceStatus`."""
+    others: dict[int, tuple[FaceBox, ...]]
+    """By frame number: faces beside the one that was taken, where the detector looked."""
+
+
+@dataclass(frozen=True)
+class RejectedWindow:
+    """A window that cannot be prepared, and why."""
+
+    first: int
+    last: int
+    code: str
+    message: str
+
+
+def open_video(path: Path) -> SourceVideo:
+    """List the frames of a film or of a folder; nothing is decoded.
+
+    Raises:
+        Rejection: If it is neither, or holds no frame.
+    """
+    try:
+        if path.is_dir():
+            frames = list_frames(path)
+        else:
+            frames = tuple((number, "") for number in range(count_video_frames(path)))
+    except FileNotFoundError:
+        message = f"{path}: is not there; name a film or a folder of frames"
+        raise Rejection("unreadable-video", message) from None
+    except (OSError, ValueError) as error:
+        raise Rejection("unreadable-video", f"{path}: {error}") from error
+    if not frames:
+        raise Rejection(
+            "unreadable-video",
+            f"{path}: the folder holds no image with a number in its name; name a film or a "
+            "folder of numbered frames",
+        )
+    return SourceVideo(
+        database="own",
+        subject="",
+        person="",
+        clip=path.stem,
+        raw_label="",
+        key_frames=KeyFrames(),
+        folder=path.name,
+        frames=frames,
+    )
+
+
+def cut_windows(video: SourceVideo, window: int | None, shortest: int) -> list[range]:
+    """Positions of the windows; the rest at the end is one too, if a clip fits into it.
+
+    Args:
+        video: The video.
+        window: Frames of a window; None for one over the whole video.
+        shortest: Frames of a clip.
+    """
+    available = len(video.frames)
+    if window is None or available <= window:
+        return [range(available)]
+    pieces = [range(k, min(k + window, available)) for k in range(0, available, window)]
+    return [piece for piece in pieces if len(piece) >= shortest]
+
+
+def prepare_windows(
+    video: SourceVideo, root: Path, windows: list[range], kernels: Kernels, config: BuildConfig
+) -> Iterator[PreparedWindow | RejectedWindow]:
+    """Read, detect, track and align; the film is read once, a window is in memory at a time.
+
+    Each window is treated as a build treats a video: its faces are looked for anew.
+
+    Args:
+        video: From `open_video`.
+        root: The folder that it lies in.
+        windows: Positions, from `cut_windows`.
+        kernels: Detector and predictor.
+        config: Settings of the preparation.
+
+    Raises:
+        Rejection: If a window is too short for a clip.
+    """
+    parts = [replace(video, frames=video.frames[window.start : window.stop]) for window in windows]
+    clips = [
+        [clip + window.start for clip in choose_clips(part, config)]
+        for part, window in zip(parts, windows, strict=True)
+    ]
+    used = sorted({int(position) for of_window in clips for clip in of_window for position in clip})
+    starts = [window.start for window in windows]
+    groups = itertools.groupby(
+        read_frames(video, root, used), key=lambda one: bisect.bisect_right(starts, one[0])
+    )
+    broken: Rejection | None = None
+    for part, of_window in zip(parts, clips, strict=True):
+        first, last = part.frames[0][0], part.frames[-1][0]
+        try:
+            _, frames = next(groups)
+            aligned = align_video(frames, kernels, config)
+        except Rejection as error:
+            broken = error
+            yield RejectedWindow(first, last, error.code, str(error))
+        except StopIteration:  # the film could not be read further in an earlier window
+            message = f"not reached: {broken}"
+            yield RejectedWindow(first, last, "unreadable-frame", message)
+        else:
+            yield _prepared(video, of_window, aligned, first, last)
+
+
+def _prepared(
+    video: SourceVideo, clips: list[NDArray[np.int64]], aligned: AlignedVideo, first: int, last: int
+) -> PreparedWindow:
+    faces, numbers = aligned.faces, [number for number, _ in video.frames]
+    found = Counter(status.name.lower() for status in aligned.statuses.values())
+    return PreparedWindow(
+        first=first,
+        last=last,
+        frames=np.stack([[faces[i].image for i in clip] for clip in clips]),
+        landmarks=np.stack([[faces[i].landmarks for i in clip] for clip in clips]),
+        transforms=np.stack([[faces[i].transform for i in clip] for clip in clips]),
+        source_frames=np.array([[numbers[i] for i in clip] for clip in clips]),
+        face_frames={
+            status.name.lower(): found[status.name.lower()]
+            for status in FaceStatus
+            if found[status.name.lower()]
+        },
+        others={numbers[position]: boxes for position, boxes in aligned.others.items()},
+    )
