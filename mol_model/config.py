@@ -218,14 +218,15 @@ PRESETS: dict[str, RunConfig] = {
     "paper": RunConfig(),
     "tiny": RunConfig(
         model=TINY,
-        data=DataConfig(brightness=0.2),
+        # So few steps see a clip about ten times: crops and flips would only make it harder.
+        data=DataConfig(brightness=0.2, flip=False, random_crop=False),
         training=TrainingConfig(
             steps=200,
             batch_size=8,
-            learning_rate=1e-3,
+            learning_rate=3e-3,
             schedule="cosine",
             clip_gradient=1.0,
-            flow_pairs=1,
+            flow_pairs=3,
         ),
     ),
 }

@@ -151,6 +151,10 @@ class _FoldTraining:
         normalisation = statistics.normalisation(self.clips)
         start = open_warm_start(training.init_from)
         people = {data.samples[i].person for i in (*self.fold.train, *self.watched)}
+        if start is None and self.model.landmarks is not None:
+            margin = (ALIGNED_PX - self.model.crop_px) // 2
+            shape = statistics.mean_landmarks(self.clips) - margin
+            self.model.landmarks.start_at(torch.from_numpy(shape))
         if start is not None:
             start.check_people(data.samples, self.fold)
             start.load_into(self.model)

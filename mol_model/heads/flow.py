@@ -11,6 +11,9 @@ from mol_model.heads.correlation import Correlation
 SLOPE = 0.1
 """Of every LeakyReLU in this head (R)."""
 
+START_SCALE = 0.1
+"""Of the last prediction's first weights: flow starts near no motion (decision 0014)."""
+
 
 def _conv(inputs: int, outputs: int, kernel: int, stride: int, padding: int) -> nn.Sequential:
     return nn.Sequential(
@@ -107,6 +110,9 @@ class FlowHead(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
                 nn.init.kaiming_normal_(module.weight, a=SLOPE)
+        last = self.predictions[-1].get_parameter("weight")
+        with torch.no_grad():
+            last.mul_(START_SCALE)
 
     def forward(
         self,

@@ -6,6 +6,9 @@ from torch.nn import functional
 
 POINTS = 68
 
+START_SCALE = 0.1
+"""Of the last layer's first weights: points start where its bias puts them (decision 0009)."""
+
 
 class LandmarkHead(nn.Module):
     """One convolution and two fully-connected layers.
@@ -16,8 +19,8 @@ class LandmarkHead(nn.Module):
         width: W.
         conv_channels: Of the convolution.
         hidden: Of the hidden layer.
-        start_px: Where every point is before training: the middle of the crop, not its
-            corner, which is far from any face (decision 0009).
+        start_px: Where every point is before training, for want of a better place: the
+            middle of the crop (decision 0009). Training moves it by `start_at`.
 
     Source:
         MOL Sec. 3.3.3, Fig. 2; numbers from the release.
@@ -38,6 +41,13 @@ class LandmarkHead(nn.Module):
         self.hidden = nn.Linear(conv_channels * (height - 2) * (width - 2), hidden)
         self.points = nn.Linear(hidden, 2 * POINTS)
         nn.init.constant_(self.points.bias, start_px)
+        with torch.no_grad():
+            self.points.weight.mul_(START_SCALE)
+
+    def start_at(self, landmarks: Tensor) -> None:
+        """Let an untrained head answer these landmarks `[68, 2]`, pixels of the crop."""
+        with torch.no_grad():
+            self.points.bias.copy_(landmarks.flatten())
 
     def forward(self, features: Tensor) -> Tensor:
         """Map `[n, C, H, W]` to `(x, y)` in pixels of the crop, `[n, 68, 2]`."""
