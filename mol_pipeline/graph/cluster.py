@@ -21,6 +21,9 @@ logger = logging.getLogger(__name__)
 TASKS_PER_WORKER = 4
 """Tasks in flight for each worker: enough to keep it busy, few enough to stream."""
 
+SCHEDULER_TIMEOUT = "20s"
+"""How long a scheduler may take to answer."""
+
 COUNT_WORKERS_EVERY = 5.0
 """Seconds between two questions to the scheduler how many workers it has."""
 
@@ -123,7 +126,7 @@ def _client_of(address: str, tls: TlsFiles | None) -> Client:
             "begins with tls://; correct the address or leave them out"
         )
     try:
-        return Client(address, timeout="20s", security=security)
+        return Client(address, timeout=SCHEDULER_TIMEOUT, security=security)
     except (OSError, TimeoutError, ValueError) as error:
         advice = (
             "does it run, and are its certificate and yours signed by --tls-ca?"
