@@ -15,10 +15,10 @@ import math
 import re
 import signal
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal
 
 import dask
@@ -284,12 +284,7 @@ def make_cluster(settings: BatchSettings) -> Iterator[SpecCluster]:
     Raises:
         ConfigError: If dask-jobqueue is missing or the interface does not exist.
     """
-    try:
-        import dask_jobqueue
-    except ImportError as error:
-        raise ConfigError(
-            "--cluster: dask-jobqueue is not installed; pip install 'mol-micro-expression[cluster]'"
-        ) from error
+    kind = getattr(_dask_jobqueue(), CLUSTERS[settings.scheduler])
     try:
         get_ip_interface(settings.interface)
     except ValueError as error:
@@ -299,11 +294,29 @@ def make_cluster(settings: BatchSettings) -> Iterator[SpecCluster]:
     options = settings.jobqueue_options()
     logs = Path(options["log_directory"])
     logs.mkdir(parents=True, exist_ok=True)
-    kind = getattr(dask_jobqueue, CLUSTERS[settings.scheduler])
     with contextlib.ExitStack() as stack:
         if settings.tls:
             options["security"] = stack.enter_context(temporary_keys(logs))
         yield stack.enter_context(kind(**options))
+
+
+def _dask_jobqueue() -> ModuleType:
+    """The package, imported without what its import does to Ctrl-C.
+
+    Raises:
+        ConfigError: If it is not installed.
+    """
+    on_interrupt = signal.getsignal(signal.SIGINT)
+    try:
+        import dask_jobqueue
+    except ImportError as error:
+        raise ConfigError(
+            "--cluster: dask-jobqueue is not installed; pip install 'mol-micro-expression[cluster]'"
+        ) from error
+    finally:
+        # It installs a handler that ends the program at once, and as if all were well.
+        signal.signal(signal.SIGINT, on_interrupt)
+    return dask_jobqueue
 
 
 @contextlib.contextmanager
@@ -384,9 +397,6 @@ def _terminated_like_interrupted() -> Iterator[None]:
 
     A batch system sends it to a build that is itself a job.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
 
     def interrupt(signum: int, frame: object) -> None:
         raise KeyboardInterrupt

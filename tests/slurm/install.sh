@@ -53,7 +53,6 @@ AccountingStorageType=accounting_storage/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
 SchedulerParameters=bf_interval=5,sched_interval=5
-# A requeued job may start at once; a real site waits two minutes.
 KillWait=10
 MinJobAge=600
 JobRequeue=1
@@ -67,13 +66,13 @@ SlurmdPidFile=/run/slurmd.pid
 # Four one-CPU jobs at once whatever the machine has: the tests wait more than they compute.
 SlurmdParameters=config_overrides
 NodeName=$HOST NodeAddr=127.0.0.1 CPUs=4 RealMemory=$MEMORY State=UNKNOWN
-PartitionName=test Nodes=$HOST Default=YES MaxTime=60 State=UP OverSubscribe=NO
+PartitionName=test Nodes=$HOST Default=YES MaxTime=INFINITE State=UP OverSubscribe=NO
 END
 
 for daemon in slurmctld slurmd; do
-    if [ -s "/run/$daemon.pid" ] && kill -0 "$(cat "/run/$daemon.pid")" 2>/dev/null; then
-        kill "$(cat "/run/$daemon.pid")"
-        while kill -0 "$(cat "/run/$daemon.pid")" 2>/dev/null; do sleep 0.2; done
+    pid=$(cat "/run/$daemon.pid" 2>/dev/null || true)
+    if [ -n "$pid" ] && kill "$pid" 2>/dev/null; then
+        while kill -0 "$pid" 2>/dev/null; do sleep 0.2; done
     fi
     "$daemon"
 done
