@@ -73,7 +73,7 @@ def test_a_dry_run_prints_the_script_and_writes_nothing(shards, tmp_path):
         assert line in lines, result.output
     assert (
         f"    moltrain {TRAIN_COMMAND} --shards {shards} --out '{out}' --preset tiny "
-        '--protocol loso --classes 3 --set training.steps=6 "${folds[@]}"'
+        '--classes 3 --set training.steps=6 "${folds[@]}"'
     ) in lines
     assert f"#SBATCH --output='{out}.slurm/%x-%j.log'" in lines
     assert not any("account" in line for line in lines)

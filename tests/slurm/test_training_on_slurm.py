@@ -9,7 +9,15 @@ import pytest
 
 from mol_model.submission import SCRIPT_NAME, TRAIN_COMMAND
 from tests.model.shard_fixture import write_shards
-from tests.slurm.conftest import SCRIPTS, jobs, slurm, state, wait_for_end, wait_until
+from tests.slurm.conftest import (
+    SCRIPTS,
+    jobs,
+    slurm,
+    start_again_soon,
+    state,
+    wait_for_end,
+    wait_until,
+)
 
 SETTINGS = ["--preset", "tiny", "--set", "training.steps=6", "--set", "training.batch_size=4"]
 
@@ -115,6 +123,5 @@ def requeued(job, ready, saved, ask):
     wait_until(ready.exists, 60, "the program to start")
     slurm(*ask, job)
     wait_until(saved.exists, 60, "the program to save")
-    wait_until(lambda: "Restarts=1" in slurm("scontrol", "show", "job", job), 60, "the requeue")
-    slurm("scontrol", "update", f"jobid={job}", "starttime=now")
+    start_again_soon(job)
     assert wait_for_end(job) == {"COMPLETED"}
