@@ -19,11 +19,20 @@ BEFORE_GIVING_UP = 60
 """Seconds for processes to start on a busy machine."""
 
 
-def authority(directory, name):
-    """PEM files of a new authority and of one certificate that it signed."""
+def documented_recipe(directory):
+    """PEM files made by the commands of docs/cluster.md."""
+    text = (Path(__file__).parents[2] / "docs/cluster.md").read_text()
+    commands = "mkdir -m 700 tls" + text.partition("mkdir -m 700 tls")[2].partition("cd ..")[0]
+    assert commands.count("openssl") == 3
+    subprocess.run(["bash", "-ec", commands], cwd=directory, check=True, capture_output=True)
+    return {part: directory / f"tls/{part}.pem" for part in ("ca", "cert", "key")}
+
+
+def stranger(directory):
+    """PEM files of another authority and of a certificate that it signed."""
     ca = trustme.CA()
     issued = ca.issue_cert("127.0.0.1")
-    files = {part: directory / f"{name}-{part}.pem" for part in ("ca", "cert", "key")}
+    files = {part: directory / f"{part}.pem" for part in ("ca", "cert", "key")}
     ca.cert_pem.write_to_path(files["ca"])
     issued.cert_chain_pems[0].write_to_path(files["cert"])
     issued.private_key_pem.write_to_path(files["key"])
@@ -57,7 +66,7 @@ def dask_process(*arguments):
 def cluster(tmp_path_factory):
     """Address of a scheduler with two workers, and the files that open it."""
     base = tmp_path_factory.mktemp("tls")
-    files = authority(base, "ours")
+    files = documented_recipe(base)
     noted = base / "scheduler.json"
     scheduler = ["scheduler", "--protocol", "tls", "--port", "0", "--scheduler-file", noted]
     with dask_process(*scheduler, *dask_options(files)):
@@ -129,10 +138,9 @@ def test_nobody_is_admitted_in_plain_text(cluster, database, tmp_path, monkeypat
 def test_a_certificate_of_another_authority_is_refused(cluster, database, tmp_path, monkeypatch):
     address, files = cluster
     monkeypatch.setattr("mol_pipeline.graph.cluster.SCHEDULER_TIMEOUT", "3s")
-    stranger = authority(tmp_path, "stranger")
     # Trusts the scheduler, but is not trusted by it.
-    stranger["ca"] = files["ca"]
-    result = run(database, tmp_path / "out", "--scheduler", address, *our_options(stranger))
+    theirs = {**stranger(tmp_path), "ca": files["ca"]}
+    result = run(database, tmp_path / "out", "--scheduler", address, *our_options(theirs))
     assert result.exit_code == 3
     assert "are its certificate and yours signed by --tls-ca?" in result.output
 
