@@ -23,6 +23,9 @@ from pathlib import Path
 PACKAGES = "python3,python3-venv,python-is-python3,ca-certificates"
 """What the base image has and a bare Debian has not."""
 
+KERNEL = (Path("/proc"), Path("/dev"), Path("/dev/shm"))
+"""What a container engine gives to every container."""
+
 DEMO = (
     "molprep demo database --layout samm --subjects 1 --seed 0",
     "molprep build --dataset samm --root database --out shards --workers 2 "
@@ -84,7 +87,7 @@ class Stage:
             **self.environment,
         }
         with contextlib.ExitStack() as stack:
-            for path in [Path("/proc"), Path("/dev"), *self.shared]:
+            for path in [*KERNEL, *self.shared]:
                 stack.enter_context(bound(path, self.root))
             if "PIP_CONFIG_FILE" in os.environ:
                 stack.enter_context(bound(Path(os.environ["PIP_CONFIG_FILE"]), self.root))
