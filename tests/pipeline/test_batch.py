@@ -1,10 +1,14 @@
 """Cluster files: what the job of each batch system says, and what is refused."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from mol_pipeline.cli import main
 from mol_pipeline.contract.settings import load_settings
 from mol_pipeline.errors import ConfigError
 from mol_pipeline.graph import BatchSettings
@@ -191,3 +195,26 @@ def test_jobs_that_never_connect_are_given_up(tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match="no job connected within 1s"), batch_cluster(settings):
         pytest.fail("entered without a worker")
     assert cancelled.read_text().strip() == "7"
+
+
+def test_ctrl_c_stays_ours():
+    """The import of dask-jobqueue makes Ctrl-C end the program with exit code 0."""
+    program = (
+        "import signal; before = signal.getsignal(signal.SIGINT)\n"
+        "from mol_pipeline.graph.batch import _dask_jobqueue\n"
+        "print(_dask_jobqueue().__name__, signal.getsignal(signal.SIGINT) is before)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.split() == ["dask_jobqueue", "True"], done.stderr
+
+
+def test_the_command_refuses_what_does_not_go_with_a_cluster_file(tmp_path):
+    path = tmp_path / "site.yaml"
+    path.write_text("scheduler: slurm\ninterface: lo\nmaximum_job: 3\n")
+    command = ["build", "--dataset", "samm", "--root", ".", "--out", "x", "--cluster", str(path)]
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 3
+    assert f"{path}: maximum_job: no such setting; did you mean maximum_jobs?" in result.output
+    result = CliRunner().invoke(main, [*command, "--workers", "2"])
+    assert result.exit_code == 2
+    assert "--cluster says where the work runs: no --scheduler, no --workers" in result.output
