@@ -97,7 +97,7 @@ def test_workers_retire_before_the_walltime_and_are_replaced(local, tmp_path):
         minimum_jobs=1,
         maximum_jobs=1,
         walltime='"00:01:00"',
-        retire_before="48s",
+        retire_before="53s",
         stagger="1s",
     )
     build = molprep(root, tmp_path / "out", "--cluster", path)
