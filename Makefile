@@ -7,7 +7,7 @@ DEMO ?= demo-output
 SUBJECTS ?= 8
 FIT ?=
 
-.PHONY: demo test check fix constraints clean
+.PHONY: demo test test-slurm test-images check fix constraints clean
 
 # The main job on synthetic faces: render, prepare, train and test, report.
 demo: $(VENV)/.installed
@@ -25,6 +25,17 @@ demo: $(VENV)/.installed
 # Everything that CI checks.
 test: check
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+# Jobs on a real SLURM, which is installed on this machine first: Debian, as root.
+test-slurm: $(VENV)/.installed
+	tests/slurm/install.sh
+	$(BIN)/python -m pytest -m slurm tests/slurm
+
+# The steps of prep.Dockerfile in a fresh Debian, and the demo in the result: Debian with
+# debootstrap, as root. BIND="--bind DIR" for a folder that pip needs there.
+test-images: $(VENV)/.installed
+	$(BIN)/hadolint docker/*.Dockerfile
+	$(BIN)/python docker/prove.py docker/prep.Dockerfile $(BIND)
 
 check: $(VENV)/.installed
 	$(BIN)/ruff format --check .

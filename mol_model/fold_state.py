@@ -17,7 +17,7 @@ from typing import Literal
 
 from mol_model.predictions import PREDICTIONS_NAME
 from mol_pipeline.contract.manifest import write_atomically
-from mol_pipeline.errors import ManifestError, MolError
+from mol_pipeline.errors import ManifestError, MolError, StoppedOnRequest
 
 RUNNING_NAME = "running.json"
 FAILED_NAME = "failed.json"
@@ -55,9 +55,10 @@ def marked_as_running(directory: Path) -> Iterator[None]:
     failed.unlink(missing_ok=True)
     try:
         yield
+    except StoppedOnRequest:
+        raise
     except MolError as error:
-        if error.exit_code != 75:
-            write_atomically(failed, json.dumps({"message": str(error)}).encode())
+        write_atomically(failed, json.dumps({"message": str(error)}).encode())
         raise
     finally:
         running.unlink(missing_ok=True)

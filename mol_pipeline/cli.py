@@ -24,6 +24,7 @@ from mol_pipeline.errors import (
 if TYPE_CHECKING:
     from mol_pipeline.contract.manifest import Manifest, Part
     from mol_pipeline.databases.index import DatabaseIndex, Expression
+    from mol_pipeline.graph import TlsFiles
 
 FOLDER = click.Path(path_type=Path)
 MOST_WARNINGS = 5
@@ -190,7 +191,17 @@ def index_command(
     "--landmark-model", type=FOLDER, help="68-point model file, if not the installed one."
 )
 @click.option("--workers", type=click.IntRange(min=1), help="Processes; one a core by default.")
-@click.option("--scheduler", help="Address of a running Dask scheduler (tcp://host:port).")
+@click.option("--scheduler", help="Address of a running Dask scheduler (tcp:// or tls://).")
+@click.option("--tls-ca", type=FOLDER, help="For tls://: certificate of the authority, PEM.")
+@click.option("--tls-cert", type=FOLDER, help="For tls://: your certificate.")
+@click.option("--tls-key", type=FOLDER, help="For tls://: the private key of your certificate.")
+@click.option(
+    "--cluster",
+    "cluster_file",
+    type=FOLDER,
+    metavar="FILE.yaml",
+    help="Work in jobs of SLURM, PBS or LSF; see pipelines/cluster/.",
+)
 @click.option("--memory-limit", default="auto", show_default=True, help="Per worker, e.g. 2GiB.")
 @click.option("--overwrite", is_flag=True, help="Start anew instead of continuing.")
 @click.option(
@@ -212,6 +223,10 @@ def build(
     landmark_model: Path | None,
     workers: int | None,
     scheduler: str | None,
+    tls_ca: Path | None,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    cluster_file: Path | None,
     memory_limit: str,
     overwrite: bool,
     part: str | None,
@@ -222,16 +237,24 @@ def build(
     """
     from mol_pipeline.config import BuildConfig
     from mol_pipeline.contract.settings import load_settings
-    from mol_pipeline.graph import ClusterOptions
+    from mol_pipeline.graph import BatchSettings, ClusterOptions
     from mol_pipeline.graph import build as run_build
     from mol_pipeline.progress import build_progress
 
+    if cluster_file is not None and (scheduler, workers) != (None, None):
+        raise click.UsageError("--cluster says where the work runs: no --scheduler, no --workers")
+    options = ClusterOptions(
+        workers=workers,
+        scheduler=scheduler,
+        tls=_tls_files(tls_ca, tls_cert, tls_key),
+        batch=load_settings(BatchSettings, cluster_file) if cluster_file is not None else None,
+        memory_limit=memory_limit,
+    )
     shortcuts = [] if detect is None else [f"detection.detect_every={_detect_every(detect)}"]
     shortcuts += [] if no_face is None else [f"detection.no_face={no_face}"]
     config = load_settings(BuildConfig, config_file, (*overrides, *shortcuts))
     index = _index(dataset, root, annotation, frames, expression, corrections)
     _compare_counts(index, strict)
-    options = ClusterOptions(workers=workers, scheduler=scheduler, memory_limit=memory_limit)
     with build_progress() as on_progress:
         result = run_build(
             index,
@@ -432,6 +455,17 @@ def preview(directory: Path, out: Path, count: int, clips: tuple[str, ...]) -> N
         chosen = list(videos[::step][:count])
     page = write_preview(directory, manifest, chosen, out)
     click.echo(f"{page}: {len(chosen)} contact sheets")
+
+
+def _tls_files(ca: Path | None, cert: Path | None, key: Path | None) -> "TlsFiles | None":
+    """The three TLS files, or none of them."""
+    from mol_pipeline.graph import TlsFiles
+
+    if ca is None and cert is None and key is None:
+        return None
+    if ca is None or cert is None or key is None:
+        raise click.UsageError("--tls-ca, --tls-cert and --tls-key belong together")
+    return TlsFiles(ca=ca, cert=cert, key=key)
 
 
 def _part(text: str | None) -> "Part | None":

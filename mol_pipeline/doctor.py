@@ -153,8 +153,8 @@ def _dask() -> str:
     from mol_pipeline.graph import ClusterOptions
     from mol_pipeline.graph.cluster import connect
 
-    with connect(ClusterOptions(workers=1)) as client:
-        answer = client.submit(sum, (1, 2)).result(timeout=60)
+    with connect(ClusterOptions(workers=1)) as crew:
+        answer = crew.client.submit(sum, (1, 2)).result(timeout=60)
     if answer != 3:
         raise ValueError(f"a worker said that 1 + 2 is {answer}")
     return "a local worker starts and answers"

@@ -1,5 +1,7 @@
 """The build: which video goes into which shard, run on Dask, resumed after a crash."""
 
-from mol_pipeline.graph.run import BuildResult, ClusterOptions, Progress, build
+from mol_pipeline.graph.batch import BatchSettings
+from mol_pipeline.graph.cluster import ClusterOptions, TlsFiles
+from mol_pipeline.graph.run import BuildResult, Progress, build
 
-__all__ = ["BuildResult", "ClusterOptions", "Progress", "build"]
+__all__ = ["BatchSettings", "BuildResult", "ClusterOptions", "Progress", "TlsFiles", "build"]

@@ -1,22 +1,43 @@
-"""Where the work runs: processes of this machine, or a Dask cluster that runs already."""
+"""Where the work runs: processes of this machine, a running Dask cluster, or batch jobs."""
 
 import contextlib
 import importlib.util
 import logging
 import os
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import dask
-import dask.utils
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, Security
 
 from mol_pipeline.errors import ConfigError
+from mol_pipeline.graph.batch import BatchSettings, batch_cluster
+from mol_pipeline.graph.dask_settings import DASK_SETTINGS, PRELOAD, check_worker_memory
 
 logger = logging.getLogger(__name__)
 
-LEAST_MEMORY = 450 * 2**20
-"""Bytes a worker needs: interpreter, OpenCV, Dlib, its model of 100 MB, one large frame."""
+TASKS_PER_WORKER = 4
+"""Tasks in flight for each worker: enough to keep it busy, few enough to stream."""
+
+SCHEDULER_TIMEOUT = "20s"
+"""How long a scheduler may take to answer."""
+
+COUNT_WORKERS_EVERY = 5.0
+"""Seconds between two questions to the scheduler how many workers it has."""
+
+
+@dataclass(frozen=True)
+class TlsFiles:
+    """What proves to a Dask scheduler, and by it to us, who is at the other end."""
+
+    ca: Path
+    """Certificates of the authority that signed all the others, as PEM."""
+    cert: Path
+    """Our certificate."""
+    key: Path
+    """Its private key."""
 
 
 @dataclass(frozen=True)
@@ -27,61 +48,55 @@ class ClusterOptions:
     """Processes of the local cluster; one a core if None."""
     scheduler: str | None = None
     """Address of a running Dask scheduler, instead of a local cluster."""
+    tls: TlsFiles | None = None
+    """For a scheduler whose address begins with `tls://`; None: as Dask's own settings say."""
+    batch: BatchSettings | None = None
+    """Jobs of a batch system, instead of a local cluster."""
     memory_limit: str = "auto"
     """Per worker, as Dask spells it (`2GiB`)."""
     retries: int = 2
     """How often a task is tried again after its worker died."""
 
 
-def _check_memory(limit: str) -> None:
-    """Refuse a limit under which no worker can live: Dask would restart them for ever.
+@dataclass
+class Crew:
+    """How many tasks to keep in flight while workers come and go."""
 
-    Raises:
-        ConfigError: If the limit is no size, or too small.
-    """
-    if limit in {"auto", "0"}:
-        return
-    try:
-        size = dask.utils.parse_bytes(limit)
-    except ValueError as error:
-        raise ConfigError(f"--memory-limit {limit}: is no size; write e.g. 2GiB") from error
-    if size < LEAST_MEMORY:
-        raise ConfigError(
-            f"--memory-limit {limit}: a worker needs {LEAST_MEMORY / 2**20:.0f} MiB for its "
-            "models alone; give more, or use fewer --workers"
-        )
+    client: Client
+    at_least: int = 1
+    """Workers to plan for even if they are not there: work has to wait before jobs start."""
+    _workers: int = field(default=0, init=False)
+    _counted: float = field(default=-COUNT_WORKERS_EVERY, init=False)
+
+    def window(self) -> int:
+        """Tasks in flight; asks the scheduler now and then."""
+        now = time.monotonic()
+        if now - self._counted >= COUNT_WORKERS_EVERY:
+            self._workers = len(self.client.nthreads())
+            self._counted = now
+        return TASKS_PER_WORKER * max(self.at_least, self._workers)
 
 
 @contextlib.contextmanager
-def connect(options: ClusterOptions) -> Iterator[Client]:
-    """A client of the named scheduler, or of a local cluster of processes.
+def connect(options: ClusterOptions) -> Iterator[Crew]:
+    """A client of the named scheduler, of batch jobs, or of a local cluster of processes.
 
     Raises:
-        ConfigError: If no scheduler answers.
+        ConfigError: If no scheduler answers, or jobs cannot be had.
     """
     if not logger.isEnabledFor(logging.DEBUG):
         logging.getLogger("distributed").setLevel(logging.ERROR)  # its own default is chatty
     if options.scheduler is not None:
-        try:
-            client = Client(options.scheduler, timeout="20s")
-        except (OSError, TimeoutError, ValueError) as error:
-            raise ConfigError(
-                f"{options.scheduler}: no Dask scheduler answers there ({error}); "
-                "start one with 'dask scheduler' or leave --scheduler out"
-            ) from error
-        with client:
-            yield client
+        with _client_of(options.scheduler, options.tls) as client:
+            yield Crew(client)
         return
-    _check_memory(options.memory_limit)
-    dask.config.set(
-        {
-            # A task whose worker died is tried elsewhere this often; then it is the task's fault.
-            "distributed.scheduler.allowed-failures": options.retries,
-            # Both keep an hour of history in every process; a build keeps its memory flat.
-            "distributed.worker.profile.enabled": False,
-            "distributed.admin.system-monitor.log-length": 120,
-        }
-    )
+    # A task whose worker died is tried elsewhere this often; then it is the task's fault.
+    dask.config.set({"distributed.scheduler.allowed-failures": options.retries, **DASK_SETTINGS})
+    if options.batch is not None:
+        with batch_cluster(options.batch) as cluster, Client(cluster) as client:
+            yield Crew(client, at_least=options.batch.most_workers)
+        return
+    check_worker_memory(options.memory_limit)
     cluster = LocalCluster(
         n_workers=options.workers or os.cpu_count() or 1,
         threads_per_worker=1,
@@ -90,10 +105,70 @@ def connect(options: ClusterOptions) -> Iterator[Client]:
         dashboard_address=":0",
         memory_limit=options.memory_limit,
         silence_logs=logging.CRITICAL,
-        preload=["mol_pipeline.graph.worker_setup"],
+        preload=[PRELOAD],
     )
     with cluster, Client(cluster) as client:
-        yield client
+        yield Crew(client)
+
+
+def _client_of(address: str, tls: TlsFiles | None) -> Client:
+    """Connect to a running scheduler.
+
+    Raises:
+        ConfigError: If none answers, or it and the TLS files do not suit each other.
+    """
+    security = None
+    if address.startswith("tls://"):
+        security = _security(tls)
+    elif tls is not None:
+        raise ConfigError(
+            f"--scheduler {address}: --tls-ca, --tls-cert and --tls-key are for an address that "
+            "begins with tls://; correct the address or leave them out"
+        )
+    try:
+        return Client(address, timeout=SCHEDULER_TIMEOUT, security=security)
+    except (OSError, TimeoutError, ValueError) as error:
+        advice = (
+            "does it run, and are its certificate and yours signed by --tls-ca?"
+            if security
+            else "start one with 'dask scheduler' or leave --scheduler out"
+        )
+        raise ConfigError(f"{address}: no Dask scheduler answers there ({error}); {advice}") from (
+            error
+        )
+
+
+def _security(tls: TlsFiles | None) -> Security:
+    """TLS files of the client, given here or in Dask's own settings.
+
+    Raises:
+        ConfigError: If there are none, or one cannot be read.
+    """
+    files: dict[str, str | None]
+    if tls is not None:
+        files = {"ca_file": str(tls.ca), "cert": str(tls.cert), "key": str(tls.key)}
+    else:
+        files = Security().get_tls_config_for_role("client")
+    for part in ("ca_file", "cert"):
+        if files[part] is None:
+            raise ConfigError(
+                "a tls:// scheduler admits only those with a certificate; give --tls-ca, "
+                "--tls-cert and --tls-key, or set distributed.comm.tls in Dask's own settings"
+            )
+    security = Security(
+        require_encryption=True,
+        tls_ca_file=files["ca_file"],
+        tls_client_cert=files["cert"],
+        tls_client_key=files["key"],
+    )
+    try:
+        security.get_connection_args("client")
+    except OSError as error:  # missing, unreadable, or no PEM
+        listed = ", ".join(str(path) for path in files.values() if path)
+        raise ConfigError(
+            f"{listed}: cannot be used as TLS certificates ({error}); name PEM files"
+        ) from error
+    return security
 
 
 def dashboard(client: Client) -> str:

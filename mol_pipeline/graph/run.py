@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from distributed import Client, Future, KilledWorker, as_completed
+from distributed import Future, KilledWorker, as_completed
 
 from mol_pipeline.config import BuildConfig
 from mol_pipeline.contract.labels import LabelMapping
@@ -31,7 +31,7 @@ from mol_pipeline.contract.manifest import (
 )
 from mol_pipeline.databases.index import DatabaseIndex, SourceVideo
 from mol_pipeline.errors import ConfigError, StageError
-from mol_pipeline.graph.cluster import ClusterOptions, connect, dashboard
+from mol_pipeline.graph.cluster import ClusterOptions, Crew, connect, dashboard
 from mol_pipeline.graph.workplace import BuildState, Receipt, Workplace
 from mol_pipeline.landmarks import find_landmark_model, landmark_model_sha256
 from mol_pipeline.segments import cut_long_videos
@@ -45,9 +45,6 @@ CRASHED = "crashed"
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
 """Errors of the disk that no other video will escape."""
-
-TASKS_PER_WORKER = 4
-"""Tasks in flight for each worker: enough to keep it busy, few enough to stream."""
 
 
 @dataclass(frozen=True)
@@ -274,11 +271,10 @@ class _Run:
         self._report()
         if not todo:
             return 0
-        with connect(self.options) as client:
-            if link := dashboard(client):
+        with connect(self.options) as crew:
+            if link := dashboard(crew.client):
                 self._report(f"Dask dashboard: {link}")
-            workers = max(1, len(client.scheduler_info()["workers"]))
-            self._stream(client, iter(self._videos_of(todo)), window=workers * TASKS_PER_WORKER)
+            self._stream(crew, iter(self._videos_of(todo)))
         return len(todo)
 
     def _videos_of(self, shards: list[int]) -> Iterator[tuple[int, int]]:
@@ -286,8 +282,8 @@ class _Run:
             for video in self.members[shard]:
                 yield shard, video
 
-    def _stream(self, client: Client, videos: Iterator[tuple[int, int]], window: int) -> None:
-        """Keep `window` tasks in flight; commit a shard as soon as its videos are done.
+    def _stream(self, crew: Crew, videos: Iterator[tuple[int, int]]) -> None:
+        """Keep the crew's window of tasks in flight; commit a shard as soon as its videos are done.
 
         A video whose worker died may be an innocent neighbour of the one that killed it: it
         is tried once more when nothing else runs.
@@ -297,6 +293,7 @@ class _Run:
         suspects: list[tuple[int, int]] = []
         alone: set[int] = set()
         tasks: dict[object, tuple[int, int | None]] = {}
+        client = crew.client
         pool = as_completed(loop=client.loop)
 
         def submit(shard: int, video: int) -> None:
@@ -315,8 +312,12 @@ class _Run:
             tasks[future.key] = shard, video
             pool.add(future)
 
-        for shard, video in itertools.islice(videos, window):
-            submit(shard, video)
+        def fill() -> None:
+            in_flight = sum(video is not None for _, video in tasks.values())
+            for shard, video in itertools.islice(videos, max(0, crew.window() - in_flight)):
+                submit(shard, video)
+
+        fill()
         for future in pool:
             shard, member = tasks.pop(future.key)
             _stop_on_full_disk(future, self.place.out)
@@ -328,8 +329,8 @@ class _Run:
             else:
                 self._note(future, member, crashed)
                 waiting[shard] -= 1
-            if member is not None and (following := next(videos, None)):
-                submit(*following)
+            if member is not None:
+                fill()
             if not tasks and suspects:
                 shard_of_suspect, suspect = suspects.pop(0)
                 alone.add(suspect)

@@ -1,0 +1,159 @@
+"""A build on a Dask cluster of separate processes that speak TLS to each other."""
+
+import contextlib
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import dask
+import pytest
+import trustme
+from click.testing import CliRunner
+
+from mol_pipeline.cli import main
+from tests.fakes import FakeClip, write_samm_tree
+
+CLIPS = [FakeClip(f"{s:03d}_1_1", 1, 2, 3, "Anger", shift_px=1) for s in range(6, 10)]
+BEFORE_GIVING_UP = 60
+"""Seconds for processes to start on a busy machine."""
+
+
+def documented_recipe(directory):
+    """PEM files made by the commands of docs/cluster.md."""
+    text = (Path(__file__).parents[2] / "docs/cluster.md").read_text()
+    commands = "mkdir -m 700 tls" + text.partition("mkdir -m 700 tls")[2].partition("cd ..")[0]
+    assert commands.count("openssl") == 3
+    subprocess.run(["bash", "-ec", commands], cwd=directory, check=True, capture_output=True)
+    return {part: directory / f"tls/{part}.pem" for part in ("ca", "cert", "key")}
+
+
+def stranger(directory):
+    """PEM files of another authority and of a certificate that it signed."""
+    ca = trustme.CA()
+    issued = ca.issue_cert("127.0.0.1")
+    files = {part: directory / f"{part}.pem" for part in ("ca", "cert", "key")}
+    ca.cert_pem.write_to_path(files["ca"])
+    issued.cert_chain_pems[0].write_to_path(files["cert"])
+    issued.private_key_pem.write_to_path(files["key"])
+    return files
+
+
+def dask_options(files):
+    return [
+        *("--tls-ca-file", files["ca"], "--tls-cert", files["cert"], "--tls-key", files["key"]),
+        *("--host", "127.0.0.1", "--no-dashboard"),
+    ]
+
+
+def our_options(files):
+    return ["--tls-ca", files["ca"], "--tls-cert", files["cert"], "--tls-key", files["key"]]
+
+
+@contextlib.contextmanager
+def dask_process(*arguments):
+    process = subprocess.Popen(
+        [Path(sys.executable).with_name("dask"), *map(str, arguments)], stderr=subprocess.DEVNULL
+    )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """Address of a scheduler with two workers, and the files that open it."""
+    base = tmp_path_factory.mktemp("tls")
+    files = documented_recipe(base)
+    noted = base / "scheduler.json"
+    scheduler = ["scheduler", "--protocol", "tls", "--port", "0", "--scheduler-file", noted]
+    with dask_process(*scheduler, *dask_options(files)):
+        deadline = time.monotonic() + BEFORE_GIVING_UP
+        while not noted.exists() or "tls://" not in noted.read_text():
+            assert time.monotonic() < deadline, "the scheduler does not start"
+            time.sleep(0.1)
+        address = noted.read_text().partition('"address": "')[2].partition('"')[0]
+        worker = ["worker", address, "--nworkers", "2", "--nthreads", "1"]
+        worker += ["--preload", "mol_pipeline.graph.worker_setup", "--local-directory", base]
+        with dask_process(*worker, *dask_options(files)):
+            yield address, files
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory):
+    return write_samm_tree(tmp_path_factory.mktemp("database"), CLIPS, real_faces=True)
+
+
+def run(database, out, *options):
+    command = ["build", "--dataset", "samm", "--root", database, "--out", out, *options]
+    command += ["--set", "sampling.frames=2", "--set", "shards.videos_per_shard=2"]
+    result = CliRunner().invoke(main, [*map(str, command)])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def content(directory):
+    return {path.name: path.read_bytes() for path in directory.glob("[!.]*")}
+
+
+def test_with_the_certificate_the_bytes_are_those_of_a_local_build(cluster, database, tmp_path):
+    address, files = cluster
+    result = run(database, tmp_path / "tls", "--scheduler", address, *our_options(files))
+    assert result.exit_code == 0, result.output
+    assert run(database, tmp_path / "local", "--workers", "1").exit_code == 0
+    assert len(content(tmp_path / "local")) == 3
+    assert content(tmp_path / "tls") == content(tmp_path / "local")
+
+
+def test_dask_settings_may_name_the_certificate(cluster, database, tmp_path):
+    address, files = cluster
+    tls = {
+        "distributed.comm.tls.ca-file": str(files["ca"]),
+        "distributed.comm.tls.client.cert": str(files["cert"]),
+        "distributed.comm.tls.client.key": str(files["key"]),
+    }
+    with dask.config.set(tls):
+        result = run(database, tmp_path / "out", "--scheduler", address)
+    assert result.exit_code == 0, result.output
+
+
+def test_nobody_is_admitted_without_a_certificate(cluster, database, tmp_path):
+    address, _ = cluster
+    result = run(database, tmp_path / "out", "--scheduler", address)
+    assert result.exit_code == 3
+    assert "admits only those with a certificate; give --tls-ca" in result.output
+
+
+def test_nobody_is_admitted_in_plain_text(cluster, database, tmp_path, monkeypatch):
+    address, _ = cluster
+    monkeypatch.setattr("mol_pipeline.graph.cluster.SCHEDULER_TIMEOUT", "3s")
+    result = run(database, tmp_path / "out", "--scheduler", address.replace("tls://", "tcp://"))
+    assert result.exit_code == 3
+    assert "no Dask scheduler answers there" in result.output
+
+
+def test_a_certificate_of_another_authority_is_refused(cluster, database, tmp_path, monkeypatch):
+    address, files = cluster
+    monkeypatch.setattr("mol_pipeline.graph.cluster.SCHEDULER_TIMEOUT", "3s")
+    # Trusts the scheduler, but is not trusted by it.
+    theirs = {**stranger(tmp_path), "ca": files["ca"]}
+    result = run(database, tmp_path / "out", "--scheduler", address, *our_options(theirs))
+    assert result.exit_code == 3
+    assert "are its certificate and yours signed by --tls-ca?" in result.output
+
+
+def test_tls_files_that_cannot_be_used_are_named(cluster, database, tmp_path):
+    address, files = cluster
+    missing = {**files, "key": tmp_path / "nothing.pem"}
+    result = run(database, tmp_path / "out", "--scheduler", address, *our_options(missing))
+    assert result.exit_code == 3
+    assert f"{missing['key']}: cannot be used as TLS certificates" in result.output
+    result = run(database, tmp_path / "out", "--scheduler", address, "--tls-ca", files["ca"])
+    assert result.exit_code == 2
+    assert "--tls-ca, --tls-cert and --tls-key belong together" in result.output
+    plain = run(database, tmp_path / "out", "--scheduler", "tcp://127.0.0.1:9", *our_options(files))
+    assert plain.exit_code == 3
+    assert "are for an address that begins with tls://" in plain.output

@@ -1,0 +1,127 @@
+"""Leave one subject out in real SLURM jobs: the numbers of a run on one machine."""
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+
+from mol_model.submission import SCRIPT_NAME, TRAIN_COMMAND
+from tests.model.shard_fixture import write_shards
+from tests.slurm.conftest import (
+    SCRIPTS,
+    jobs,
+    slurm,
+    start_again_soon,
+    state,
+    wait_for_end,
+    wait_until,
+)
+
+SETTINGS = ["--preset", "tiny", "--set", "training.steps=6", "--set", "training.batch_size=4"]
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory):
+    """Shards of four people, and the run of one process."""
+    base = tmp_path_factory.mktemp("loso")
+    shards = write_shards(base / "shards", subjects=4)
+    train = ["moltrain", TRAIN_COMMAND, "--shards", shards, "--out", base / "run", "--jobs", "1"]
+    subprocess.run(list(map(str, [*train, *SETTINGS])), check=True, capture_output=True)
+    return shards, base / "run"
+
+
+def submit(shards, out):
+    """Numbers of the array and of the job that pools."""
+    said = slurm(
+        *("moltrain", "submit", "--shards", shards, "--out", out, "--gres", "none"),
+        *("--cpus", "1", "--memory", "2G", "--time", "00:20:00", *SETTINGS),
+    )
+    return re.search(r"array (\d+): 4 tasks; then job (\d+) pools", said).groups()
+
+
+def logs(out):
+    return "\n".join(path.read_text() for path in out.with_name(f"{out.name}.slurm").glob("*.log"))
+
+
+def test_an_array_with_a_killed_task_ends_with_the_numbers_of_one_process(local, tmp_path):
+    shards, expected = local
+    out = tmp_path / "a run"
+    # The first run ends badly: a task is killed, so the job that pools never starts.
+    array, pool = submit(shards, out)
+    wait_until(lambda: f"{array}_2" in jobs() and "RUNNING" in state(f"{array}_2"), 60, "task 2")
+    slurm("scancel", f"{array}_2")
+    assert wait_for_end(array) >= {"CANCELLED"}
+    assert wait_for_end(pool) == {"CANCELLED"}
+    assert not (out / "folds" / "samm-008" / "predictions.json").exists()
+    # The same command again finishes it.
+    array, pool = submit(shards, out)
+    assert wait_for_end(array) == {"COMPLETED"}, logs(out)
+    assert wait_for_end(pool) == {"COMPLETED"}, logs(out)
+    ours, theirs = (json.loads((run / "metrics.json").read_text()) for run in (out, expected))
+    assert ours == theirs
+    assert (out / "predictions.csv").read_bytes() == (expected / "predictions.csv").read_bytes()
+    assert (out / "report.html").is_file()
+
+
+def program(directory, name, body):
+    """An executable that stands for a program of ours, to look at the script alone."""
+    path = directory / name
+    path.write_text(f"#!{sys.executable}\n{body}")
+    path.chmod(0o755)
+
+
+SAVES_WHEN_ASKED = """
+import pathlib, signal, sys, time
+saved = pathlib.Path({saved!r})
+if saved.exists():
+    sys.exit(0)
+def stop(*_):
+    saved.write_text("state")
+    sys.exit(75)
+signal.signal(signal.{signal}, stop)
+pathlib.Path({ready!r}).touch()
+time.sleep(120)
+"""
+
+
+def test_a_task_that_was_asked_to_stop_is_queued_again(tmp_path, monkeypatch):
+    ready, saved = tmp_path / "ready", tmp_path / "saved"
+    body = SAVES_WHEN_ASKED.format(saved=str(saved), ready=str(ready), signal="SIGUSR1")
+    program(tmp_path, "moltrain", body)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/local/bin:/usr/bin:/bin")
+    text = (SCRIPTS / SCRIPT_NAME).read_text()
+    for site in ("#SBATCH --partition=gpu", "#SBATCH --gres=gpu:1", "source $HOME/mol"):
+        assert site in text
+        text = "\n".join(line for line in text.splitlines() if not line.startswith(site))
+    text = text.replace("per-task=4", "per-task=1").replace("--mem=16G", "--mem=1G")
+    script = tmp_path / SCRIPT_NAME
+    script.write_text(f"{text}\n")
+    job = slurm("sbatch", "--parsable", f"--output={tmp_path / 'log'}", script)
+    requeued(job, ready, saved, ["scancel", "--signal=USR1"])
+
+
+def test_pretraining_that_was_asked_to_stop_is_queued_again(tmp_path, monkeypatch):
+    # What torchrun starts stands in a package of the same name in the job's directory.
+    ready, saved = tmp_path / "ready", tmp_path / "saved"
+    (tmp_path / "mol_model").mkdir()
+    (tmp_path / "mol_model/__init__.py").touch()
+    body = SAVES_WHEN_ASKED.format(saved=str(saved), ready=str(ready), signal="SIGTERM")
+    (tmp_path / "mol_model/__main__.py").write_text(body)
+    monkeypatch.setenv("SLURM_GPUS_ON_NODE", "2")
+    monkeypatch.setenv("PYTHONSAFEPATH", "")
+    job = slurm(
+        *("sbatch", "--parsable", "--cpus-per-task=1", "--mem=2G", f"--chdir={tmp_path}"),
+        *(f"--output={tmp_path / 'log'}", SCRIPTS / "pretrain.sbatch"),
+    )
+    requeued(job, ready, saved, ["scancel", "--batch", "--signal=USR1"])
+
+
+def requeued(job, ready, saved, ask):
+    """Ask a job to stop once its program runs; it must save, wait in the queue and complete."""
+    wait_until(ready.exists, 60, "the program to start")
+    slurm(*ask, job)
+    wait_until(saved.exists, 60, "the program to save")
+    start_again_soon(job)
+    assert wait_for_end(job) == {"COMPLETED"}
