@@ -15,15 +15,9 @@ from mol_model.result_text import result_text
 from mol_pipeline.errors import ErrorMappingGroup, set_log_level
 
 FOLDER = click.Path(path_type=Path)
-PROTOCOLS = (
-    "loso",
-    "composite",
-    "cross",
-    "leave-one-database-out",
-    "k-fold",
-    "hold-out",
-    "all",
-)
+FOLD_PROTOCOLS = ("loso", "composite", "cross", "leave-one-database-out", "k-fold")
+"""Protocols of many folds."""
+PROTOCOLS = (*FOLD_PROTOCOLS, "hold-out", "all")
 """Names in `mol_model.config.ProtocolConfig`; a test keeps the two equal."""
 PRESET_NAMES = ("paper", "tiny")
 """Names of `mol_model.config.PRESETS`; a test keeps the two equal."""
@@ -529,7 +523,7 @@ def peers(
 )
 @click.option("--out", type=FOLDER, required=True, help="Directory of the run, seen by all nodes.")
 @click.option("--preset", type=click.Choice(PRESET_NAMES), default="paper", show_default=True)
-@click.option("--protocol", type=click.Choice(FIT_PROTOCOLS), default="loso", show_default=True)
+@click.option("--protocol", type=click.Choice(FOLD_PROTOCOLS), default="loso", show_default=True)
 @click.option("--classes", metavar="MAPPING", help="Label mapping, e.g. 3 or 5.")
 @click.option("--config", "config_file", type=FOLDER, help="Settings of the training as YAML.")
 @click.option(
