@@ -6,6 +6,7 @@
 The JSON is written last, by rename: tensors without their JSON do not count.
 """
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,9 @@ def save_checkpoint(
 
     The JSON names the hash of its tensors, so a crash between the two renames is
     noticed by `load_checkpoint`.
+
+    Raises:
+        TrainingError: If the disk is full or cannot be written; an older checkpoint stays.
     """
     tensors = {f"model.{name}": value.contiguous() for name, value in model.state_dict().items()}
     if optimiser is not None:
@@ -79,11 +83,19 @@ def save_checkpoint(
                 tensors[f"adam.{key}.{name}"] = torch.as_tensor(value).contiguous()
     target = path.with_suffix(".safetensors")
     temporary = target.with_name(f".{target.name}.part")
-    save_file(tensors, temporary)
-    digest = hash_file(temporary)
-    temporary.replace(target)
-    complete = record.model_copy(update={"tensors_sha256": digest})
-    write_atomically(path.with_suffix(".json"), complete.model_dump_json(indent=1).encode())
+    try:
+        save_file(tensors, temporary)
+        digest = hash_file(temporary)
+        temporary.replace(target)
+        complete = record.model_copy(update={"tensors_sha256": digest})
+        write_atomically(path.with_suffix(".json"), complete.model_dump_json(indent=1).encode())
+    except (OSError, SafetensorError) as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise TrainingError(
+            f"{target}: cannot be written ({error}); make room or choose another --out, then run "
+            "again to continue"
+        ) from error
 
 
 def record_path(path: Path) -> Path:

@@ -114,7 +114,11 @@ def open_source(
             resident = part.empty_like(len(numbers), device)
         resident.fill(first, part)
     if resident is not None and device.type == "cpu":
-        resident.share_memory()
+        try:
+            resident.share_memory()
+        except RuntimeError as error:
+            logger.warning("clips stream: there is no shared memory for them (%s)", error)
+            return ClipSource(data, device, workers=workers)
     return ClipSource(data, device, resident, workers)
 
 

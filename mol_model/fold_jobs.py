@@ -4,9 +4,10 @@ import logging
 import multiprocessing
 import queue
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from mol_model.statistics import ClipStatistics
 from mol_model.stopping import asked_to_stop, listen_for_stop
 from mol_model.training import StepReport, train_fold
 from mol_model.transforms import Normalisation
-from mol_pipeline.errors import MolError, StoppedOnRequest, TrainingError
+from mol_pipeline.errors import NO_ROOM, MolError, StoppedOnRequest, TrainingError
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +72,7 @@ def run_fold(job: FoldJob, shared: Shared, on_step: Callable[[StepReport], None]
     if processes.rank() > 0:
         _train(job, shared, on_step)
         return
-    with marked_as_running(job.directory):
+    with named_disk_errors(job.directory), marked_as_running(job.directory):
         model, normalisation = _train(job, shared, on_step)
         source = shared.source
         shape = shared.statistics.mean_landmarks(source.data.clips_of(job.fold.train))
@@ -79,6 +80,24 @@ def run_fold(job: FoldJob, shared: Shared, on_step: Callable[[StepReport], None]
         if job.fold.test:
             draw_example(model, source, job.fold, normalisation, job.directory)
         save_predictions(job.directory, predictions)
+
+
+@contextmanager
+def named_disk_errors(directory: Path) -> Iterator[None]:
+    """Turn a disk that takes no more into an error that names it.
+
+    Raises:
+        TrainingError: If a file of the fold cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        raise TrainingError(
+            f"{directory}: cannot be written ({error.strerror}); make room or choose another "
+            "--out, then run again to continue"
+        ) from error
 
 
 def _train(job: FoldJob, shared: Shared, on_step: Callable[[StepReport], None]) -> tuple:

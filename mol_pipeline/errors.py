@@ -12,9 +12,13 @@ Exit code 2 is click's (wrong command line), 130 an interrupt, 1 a bug of ours.
 Both commands share this table, and `ErrorMappingGroup` turns it into exits.
 """
 
+import errno
 import logging
 
 import click
+
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
+"""Errors of a disk that takes no more: nothing else that is written there will escape them."""
 
 INTERRUPTED_EXIT_CODE = 130
 

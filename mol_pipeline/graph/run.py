@@ -6,7 +6,6 @@ prepared video waits on disk until its shard is complete. Tasks may run twice
 """
 
 import contextlib
-import errno
 import itertools
 import logging
 import os
@@ -30,7 +29,7 @@ from mol_pipeline.contract.manifest import (
     write_manifest,
 )
 from mol_pipeline.databases.index import DatabaseIndex, SourceVideo
-from mol_pipeline.errors import ConfigError, StageError
+from mol_pipeline.errors import NO_ROOM, ConfigError, StageError
 from mol_pipeline.graph.cluster import ClusterOptions, Crew, connect, dashboard
 from mol_pipeline.graph.workplace import BuildState, Receipt, Workplace
 from mol_pipeline.landmarks import find_landmark_model, landmark_model_sha256
@@ -42,9 +41,6 @@ logger = logging.getLogger(__name__)
 
 CRASHED = "crashed"
 """Reason code of a video whose task died unexpectedly; the next run tries it again."""
-
-NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
-"""Errors of the disk that no other video will escape."""
 
 
 @dataclass(frozen=True)

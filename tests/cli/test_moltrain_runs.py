@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -117,6 +118,22 @@ def test_two_processes_of_torchrun_learn_what_one_learns(shards, whole, tmp_path
     )
     assert odd.returncode != 0
     assert "cannot be split evenly among 2 processes" in odd.stderr
+
+
+def test_a_full_disk_is_named_and_the_run_continues_when_there_is_room(shards, whole, tmp_path):
+    out = tmp_path / "run"
+    arguments = ["loso", "--shards", shards, "--out", out, *SMALL, "--steps", 12, "--folds", 0]
+
+    def no_large_files():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+    full = moltrain(*arguments, preexec_fn=no_large_files)
+    assert full.returncode == 7
+    assert "checkpoint.safetensors: cannot be written" in full.stderr
+    assert "Traceback" not in full.stderr
+    assert not list(out.glob("folds/*/.*"))
+    assert moltrain(*arguments).returncode == 0
+    assert log_of(out) == log_of(whole)
 
 
 def test_a_fold_that_fails_is_named_and_the_others_are_finished(tmp_path):

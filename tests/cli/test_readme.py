@@ -17,6 +17,7 @@ QUICK = {
     "build": ["--set", "sampling.phases=centre"],
     "predict": ["--device", "cpu"],
     "fit": ["--preset", "tiny", "--steps", "2", "--device", "cpu"],
+    "loso": ["--preset", "tiny", "--steps", "2", "--device", "cpu"],
 }
 
 
