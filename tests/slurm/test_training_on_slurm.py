@@ -65,6 +65,35 @@ def test_an_array_with_a_killed_task_ends_with_the_numbers_of_one_process(local,
     assert (out / "report.html").is_file()
 
 
+def test_a_preempted_run_saves_is_queued_again_and_ends_with_the_same_numbers(local, tmp_path):
+    shards, _ = local
+    settings = ["--preset", "tiny", "--set", "training.batch_size=4"]
+    settings += ["--set", "training.steps=60", "--set", "training.log_every=1"]
+    settings += ["--set", "protocol.k=2"]
+    out, undisturbed = tmp_path / "run", tmp_path / "undisturbed"
+    train = ["moltrain", TRAIN_COMMAND, "--protocol", "k-fold", "--shards", shards, "--jobs", "1"]
+    subprocess.run(
+        list(map(str, [*train, "--out", undisturbed, *settings])), check=True, capture_output=True
+    )
+    text = slurm(
+        *("moltrain", "submit", "--dry-run", "--protocol", "k-fold", "--shards", shards),
+        *("--out", out, "--gres", "none", "--cpus", "1", "--memory", "2G", *settings),
+    )
+    script = tmp_path / SCRIPT_NAME
+    script.write_text(f"{text}\n")
+    job = slurm("sbatch", "--parsable", f"--output={tmp_path / 'log'}", script)
+    log = out / "folds/fold-01/metrics.jsonl"
+    wait_until(lambda: log.is_file() and len(log.read_text().splitlines()) > 3, 90, "four steps")
+    slurm("scancel", "--signal=USR1", job)
+    start_again_soon(job)
+    saved = json.loads((out / "folds/fold-01/checkpoint.json").read_text())["step"]
+    assert 3 < saved < 60
+    assert "the state is saved: run again to continue" in (tmp_path / "log").read_text()
+    assert wait_for_end(job) == {"COMPLETED"}, (tmp_path / "log").read_text()
+    for name in ("metrics.json", "predictions.csv"):
+        assert (out / name).read_bytes() == (undisturbed / name).read_bytes(), name
+
+
 def program(directory, name, body):
     """An executable that stands for a program of ours, to look at the script alone."""
     path = directory / name
