@@ -1,7 +1,7 @@
 """A table or figure of the paper as a document: which runs, on what, and the paper's numbers."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
@@ -140,8 +140,3 @@ def read_reproduction(name: str) -> Reproduction:
                 "a YAML file of yours"
             )
     return load_settings(Reproduction, path)
-
-
-def schema() -> dict[str, Any]:
-    """JSON Schema of the documents."""
-    return Reproduction.model_json_schema()

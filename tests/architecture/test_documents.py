@@ -10,6 +10,7 @@ import pytest
 
 from mol_model.config import ProtocolDocument, RunConfig
 from mol_model.fold_plan import read_protocol
+from mol_model.reproduction.document import Reproduction
 from mol_pipeline.config import BuildConfig
 from mol_pipeline.contract.index_document import IndexDocument
 from mol_pipeline.contract.labels import LABEL_MAPPINGS
@@ -68,7 +69,12 @@ def test_the_conventions_page_names_real_tests():
 
 @pytest.mark.parametrize(
     ("name", "model"),
-    [("manifest", Manifest), ("index", IndexDocument), ("protocol", ProtocolDocument)],
+    [
+        ("manifest", Manifest),
+        ("index", IndexDocument),
+        ("protocol", ProtocolDocument),
+        ("reproduction", Reproduction),
+    ],
 )
 def test_the_schemas_are_those_of_the_models(name, model):
     written = json.loads((ROOT / f"manifests/{name}.schema.json").read_text())
