@@ -570,7 +570,7 @@ def reproduce(
     if dry_run:
         left = [unit for unit in plan.units if unit.finished < len(unit.folds)]
         click.echo(
-            estimate_text(left, measure(left[0], given["device"])) if left else "nothing is left"
+            estimate_text(left, measure(left, given["device"])) if left else "nothing is left"
         )
         return
     with run_progress() as on_progress:

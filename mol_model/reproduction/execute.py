@@ -17,8 +17,9 @@ from mol_model.repeats import summarise_seeds
 from mol_model.report import write_report, write_seeds_report
 from mol_model.reproduction.page import write_page
 from mol_model.reproduction.peers import evaluate_peer_row
-from mol_model.reproduction.plan import Plan, Unit
+from mol_model.reproduction.plan import Plan
 from mol_model.reproduction.table import make_table, write_table
+from mol_model.reproduction.units import Unit
 from mol_model.runs import METRICS_NAME, RunOptions, SharedClips, choose_device, fit
 from mol_model.stopping import asked_to_stop, listen_for_stop
 from mol_pipeline.contract.manifest import write_atomically
@@ -105,8 +106,12 @@ def _do_peers(plan: Plan, failures: dict[str, MolError]) -> None:
 
 
 def _is_finished(unit: Unit) -> bool:
-    """Whether a run needs nothing more, its page included."""
-    return unit.metrics() is not None and (unit.directory / "report.html").is_file()
+    """Whether a run needs nothing more, its page included.
+
+    Scores over some of the folds do not tell which: those are pooled again.
+    """
+    whole = len(unit.folds) == unit.folds_of_protocol
+    return whole and unit.metrics() is not None and (unit.directory / "report.html").is_file()
 
 
 def _share_clips(one: Unit, other: Unit) -> bool:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mol_model.peers import NotInstalled, evaluate_peer, load_flow_predictor, load_predictor
-from mol_model.reproduction.plan import PeerUnit
+from mol_model.reproduction.units import PeerUnit
 from mol_pipeline.contract.manifest import hash_file, write_atomically
 
 PEER_NAME = "peer.json"

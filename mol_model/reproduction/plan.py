@@ -1,18 +1,17 @@
-"""The runs that a table or figure needs, and how far each of them is on disk."""
+"""The runs that a table or figure needs, over the shards that are given."""
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mol_model.config import RunConfig
 from mol_model.data import ShardSet
 from mol_model.launch import RunRequest, settings_of
-from mol_model.predictions import PREDICTIONS_NAME
-from mol_model.protocols import Fold, make_folds
+from mol_model.protocols import make_folds
 from mol_model.reproduction.document import Reproduction, Row, read_reproduction
 from mol_model.reproduction.given import match_shards
-from mol_model.runs import METRICS_NAME, fit_to_data, load_data, run_identity, select_folds
+from mol_model.reproduction.units import PeerUnit, Unit
+from mol_model.runs import fit_to_data, load_data, select_folds
 from mol_pipeline.errors import ConfigError
 
 
@@ -40,64 +39,6 @@ class ReproductionRequest:
 
 
 @dataclass(frozen=True)
-class Unit:
-    """One run: a variant on its data with one seed."""
-
-    run: str
-    seed: int
-    config: RunConfig
-    data: ShardSet
-    folds: tuple[Fold, ...]
-    """Those to be done."""
-    folds_of_protocol: int
-    directory: Path
-
-    @property
-    def finished(self) -> int:
-        """Folds that are done."""
-        folds = self.directory / "folds"
-        return sum((folds / fold.name / PREDICTIONS_NAME).is_file() for fold in self.folds)
-
-    def metrics(self) -> dict[str, Any] | None:
-        """Pooled scores of the finished run, None while it is not finished."""
-        path = self.directory / METRICS_NAME
-        if self.finished < len(self.folds) or not path.is_file():
-            return None
-        metrics = dict(json.loads(path.read_bytes()))
-        return metrics if metrics["folds"] == len(self.folds) else None
-
-    def check_directory(self) -> None:
-        """Refuse to continue a run of something else, before anything is trained.
-
-        Raises:
-            ConfigError: If the directory holds a run with other settings or shards.
-        """
-        path = self.directory / "run.json"
-        if not path.is_file():
-            return
-        before = json.loads(path.read_bytes())
-        identity = run_identity(self.data, self.config, before.get("started_from"))
-        changed = [key for key, value in identity.items() if before.get(key) != value]
-        if changed:
-            raise ConfigError(
-                f"{self.directory}: holds a run with another {' and '.join(changed)}; choose "
-                "another --out, or --overwrite to start anew"
-            )
-
-
-@dataclass(frozen=True)
-class PeerUnit:
-    """One row of somebody else's predictor."""
-
-    row: Row
-    data: ShardSet
-    folds: tuple[Fold, ...]
-    directory: Path
-    predictor: str | None
-    """As the user named it; None if they did not."""
-
-
-@dataclass(frozen=True)
 class Plan:
     """What is to be done for a table or figure."""
 
@@ -107,6 +48,8 @@ class Plan:
     peers: tuple[PeerUnit, ...]
     missing: dict[str, str]
     """Run -> words for the shards that were not given."""
+    unused: tuple[Path, ...]
+    """Shards that were given and that no row needs."""
 
     @property
     def synthetic(self) -> bool:
@@ -138,6 +81,7 @@ class Plan:
             for peer in self.peers
         ]
         lines += [f"{run:{width}} shards not given: {words}" for run, words in self.missing.items()]
+        lines += [f"{path}: no row of {self.document.source} needs it" for path in self.unused]
         return "\n".join(lines)
 
 
@@ -197,7 +141,14 @@ def make_plan(request: ReproductionRequest) -> Plan:
         raise ConfigError(
             f"{request.name}: none of its rows can be made: shards not given: {words}"
         )
-    return Plan(document, request, tuple(units), tuple(peer_units), missing)
+    return Plan(
+        document=document,
+        request=request,
+        units=tuple(units),
+        peers=tuple(peer_units),
+        missing=missing,
+        unused=tuple(path for path in request.shards if path not in found.values()),
+    )
 
 
 def _settings(

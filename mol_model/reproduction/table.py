@@ -13,7 +13,8 @@ from mol_model.model_card import NUMBERS
 from mol_model.repeats import summarise_seeds
 from mol_model.reproduction.document import Row
 from mol_model.reproduction.peers import peer_metrics
-from mol_model.reproduction.plan import Plan, Unit
+from mol_model.reproduction.plan import Plan
+from mol_model.reproduction.units import Unit
 from mol_pipeline.contract.manifest import write_atomically
 
 TABLE_NAME = "table.json"

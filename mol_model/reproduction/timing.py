@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from mol_model.model_summary import summarise
-from mol_model.reproduction.plan import Unit
+from mol_model.reproduction.units import Unit
 from mol_model.runs import SharedClips, choose_device
 from mol_model.training import StepReport, train_fold
 
@@ -28,13 +28,20 @@ class Timing:
     """Of one of its steps: floating-point operations of the forward pass of a batch."""
 
 
-def measure(unit: Unit, device: str, steps: int = MEASURED_STEPS) -> Timing:
-    """Train a few steps of the real network on the real clips, and throw them away.
+def measure(units: Sequence[Unit], device: str, steps: int = MEASURED_STEPS) -> Timing:
+    """Train a few steps of the costliest network on the real clips, and throw them away.
+
+    Args:
+        units: Runs that are left; at least one.
+        device: As the user named it.
+        steps: After one that warms up.
 
     Raises:
         MolError: As training raises it.
     """
     place = choose_device(device)
+    costs = {unit.run: (step_cost(unit), unit) for unit in units}
+    cost, unit = max(costs.values(), key=lambda one: one[0])
     training = unit.config.training.model_copy(
         update={"steps": 1 + steps, "log_every": 1, "selection": "last"}
     )
@@ -55,7 +62,7 @@ def measure(unit: Unit, device: str, steps: int = MEASURED_STEPS) -> Timing:
             on_step=note,
         )
     seconds = (ended[-1] - ended[0]) / steps
-    return Timing(unit.run, str(place), steps, seconds, step_cost(unit))
+    return Timing(unit.run, str(place), steps, seconds, cost)
 
 
 def step_cost(unit: Unit) -> float:

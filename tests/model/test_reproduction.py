@@ -350,8 +350,9 @@ def test_a_database_that_is_not_given_leaves_its_rows_and_no_number_beside_demo_
 ):
     path = shortened("table-04", tmp_path)
     options = ["--shards", shards["samm", 3], "--out", tmp_path / "out", *COMMAND, "--folds", "0"]
-    done = run(path, *options)
+    done = run(path, *options, "--shards", shards["smic-hs", 3])
     assert done.exit_code == 0, done.output
+    assert "smic-hs-3: no row of MOL Table IV needs it" in done.stderr
     rows = cells(done.stdout)
     assert rows["CASME II, 5 classes"][-1] == "shards not given"
     assert rows["SAMM, 5 classes"][-1] == "done"
@@ -362,6 +363,21 @@ def test_a_database_that_is_not_given_leaves_its_rows_and_no_number_beside_demo_
     assert none.exit_code == 3
     assert "table-05: none of its rows can be made" in none.stderr
     assert "smic-hs with clips of 8 frames" in none.stderr
+
+
+def test_a_table_of_some_folds_tells_of_those(tmp_path, samm):
+    """Whatever other folds were done in the same directory before."""
+
+    def nme(folds, out="out"):
+        table, _ = reproduce(own_plan(tmp_path, samm[True], folds=folds, out=out))
+        return [row["scores"]["inter_ocular_nme_percent"]["values"] for row in table["rows"]]
+
+    first, second, whole = nme(("0",)), nme(("1",)), nme(())
+    assert first != second
+    assert nme(("0",)) == first
+    assert nme(()) == whole
+    for one, other, both in zip(first, second, whole, strict=True):
+        assert both[0] == pytest.approx((one[0] + other[0]) / 2)
 
 
 def test_seeds_give_a_spread_and_a_failing_run_does_not_stop_the_others(tmp_path, samm):
@@ -471,12 +487,13 @@ def test_a_dry_run_prints_the_plan_and_what_it_measured(tmp_path, samm, shards):
     done = run(*options, "--dry-run")
     assert done.exit_code == 0, done.output
     assert "without-ofe-and-fld" in done.stdout
-    assert "measured: 3 steps of without-ofe-and-fld at" in done.stdout
+    assert "measured: 3 steps of mol at" in done.stdout
     assert not out.exists()
 
     plan = own_plan(tmp_path, samm[True], steps=10)
     light, whole = plan.units
-    timing = measure(whole, "cpu", steps=2)
+    timing = measure(plan.units, "cpu", steps=2)
+    assert (timing.run, timing.steps) == ("whole", 2)  # the costlier one
     assert timing.seconds_per_step > 0
     assert estimate([whole], timing) == pytest.approx(2 * 10 * timing.seconds_per_step)
     assert 0 < estimate([light], timing) < estimate([whole], timing)
