@@ -1,5 +1,6 @@
 """Do what is left of a table or figure; one run that fails does not stop the others."""
 
+import copy
 import json
 import logging
 import shutil
@@ -84,7 +85,8 @@ def _do_units(
         if asked_to_stop():
             raise StoppedOnRequest("stopped on request between two runs: run again to continue")
         if before is None or not _share_clips(before, unit):
-            clips = SharedClips(unit.data, device, unit.config)
+            # A copy has a cache of its own, which goes when the next rows read other clips.
+            clips = SharedClips(copy.copy(unit.data), device, unit.config)
         before = unit
         on_run(unit)
         try:

@@ -152,8 +152,8 @@ def table_text(table: dict[str, Any]) -> str:
     for one in table["metrics"].values():
         heads += [f"{one['name']}, {one['unit']}"] + (["paper"] if with_paper else [])
     heads += ["seeds", "state"]
-    lines = [f"**{mark}**" for mark in table["marks"]]
-    lines += [f"{table['source']}: {table['title']}", ""]
+    lines = [f"{table['source']}: {table['title']}", ""]
+    lines += [f"- **{mark}**" for mark in table["marks"]] + [""] * bool(table["marks"])
     lines += [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
     for row in table["rows"]:
         cells = [row["name"]]
