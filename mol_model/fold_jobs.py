@@ -9,6 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from mol_model.pictures import draw_example
 from mol_model.predictions import save_predictions
 from mol_model.protocols import Fold
 from mol_model.statistics import ClipStatistics
-from mol_model.stopping import asked_to_stop, listen_for_stop
+from mol_model.stopping import asked_to_stop, hold_stop_signals, listen_from_now_on
 from mol_model.training import StepReport, train_fold
 from mol_model.transforms import Normalisation
 from mol_pipeline.errors import NO_ROOM, MolError, StoppedOnRequest, TrainingError
@@ -172,25 +173,24 @@ def run_folds(
     if not work:
         return
     context = multiprocessing.get_context("spawn")
-    with context.Manager() as manager:
-        events = manager.Queue()
-        others = set(multiprocessing.active_children())  # the manager's
-        with ProcessPoolExecutor(
-            jobs, context, initializer=_begin, initargs=(shared, threads, events)
-        ) as pool:
+    with hold_stop_signals():
+        resource_tracker.ensure_running()  # the helper that multiprocessing starts for itself
+    events = context.Queue()
+    with ProcessPoolExecutor(
+        jobs, context, initializer=_begin, initargs=(shared, threads, events)
+    ) as pool:
+        with hold_stop_signals():
             waiting = {pool.submit(_run_in_process, job): job for job in work}
-            try:
-                failed = _watch(waiting, events, folds, on_progress)
-            except BrokenProcessPool as error:
-                if asked_to_stop():  # it was told before it listened
-                    raise _stopped(folds) from error
-                raise TrainingError(
-                    "a process that trained a fold died, most likely out of memory; finished folds "
-                    "are kept: run again with fewer --jobs or data.cache=stream"
-                ) from error
-            except BaseException:
-                _end(pool, set(multiprocessing.active_children()) - others)
-                raise
+        try:
+            failed = _watch(waiting, events, folds, on_progress)
+        except BrokenProcessPool as error:
+            raise TrainingError(
+                "a process that trained a fold died, most likely out of memory; finished folds "
+                "are kept: run again with fewer --jobs or data.cache=stream"
+            ) from error
+        except BaseException:
+            _end(pool)
+            raise
     _refuse(failed, folds)
 
 
@@ -247,8 +247,9 @@ def _stopped(folds: int) -> StoppedOnRequest:
     )
 
 
-def _end(pool: ProcessPoolExecutor, children: set[Any]) -> None:
+def _end(pool: ProcessPoolExecutor) -> None:
     """Ask the processes to save and end; end those that do not."""
+    children = multiprocessing.active_children()
     pool.shutdown(wait=False, cancel_futures=True)
     for process in children:
         process.terminate()
@@ -277,10 +278,12 @@ class _Process:
 def _begin(shared: Shared, threads: int, events: Any) -> None:
     """Process: take what is shared; leave Ctrl-C to the main process, which ends the others."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    listen_from_now_on()
     torch.set_num_threads(threads)
     _Process.shared, _Process.events = shared, events
 
 
 def _run_in_process(job: FoldJob) -> None:
-    with listen_for_stop():
-        run_fold(job, _Process.shared, lambda report: _Process.events.put((job.fold.name, report)))
+    if asked_to_stop():  # after a fold that was stopped the pool may still hand out another
+        raise StoppedOnRequest(f"fold {job.fold.name}: not begun, asked to stop")
+    run_fold(job, _Process.shared, lambda report: _Process.events.put((job.fold.name, report)))

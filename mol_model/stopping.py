@@ -35,3 +35,28 @@ def listen_for_stop() -> Iterator[None]:
         for number, handler in before.items():
             signal.signal(number, handler)
         _asked.clear()
+
+
+@contextmanager
+def hold_stop_signals() -> Iterator[None]:
+    """Let stop signals wait; processes that are started meanwhile begin with them held.
+
+    A batch system signals every process of a job at once, also those that only just start and
+    helpers that could not go on without it.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows, where nobody sends them
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def listen_from_now_on() -> None:
+    """In a process that was started with stop signals held: note them until it ends."""
+    for number in STOP_SIGNALS:
+        signal.signal(number, _ask)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)

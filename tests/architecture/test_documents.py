@@ -10,6 +10,7 @@ import pytest
 
 from mol_model.config import ProtocolDocument, RunConfig
 from mol_model.fold_plan import read_protocol
+from mol_model.reproduction.document import Reproduction, known_names, read_reproduction
 from mol_pipeline.config import BuildConfig
 from mol_pipeline.contract.index_document import IndexDocument
 from mol_pipeline.contract.labels import LABEL_MAPPINGS
@@ -66,9 +67,33 @@ def test_the_conventions_page_names_real_tests():
         assert f"def {name}(" in tests, name
 
 
+def test_what_answers_a_reviewer_exists():
+    tests = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    page = (ROOT / "docs/reproduction.md").read_text()
+    rows = re.findall(r"^\|.*\| `([\w./-]+)` \| `(test_\w+)` \|$", page, re.MULTILINE)
+    assert len(rows) >= 15
+    for place, test in rows:
+        assert (ROOT / place).exists(), place
+        assert f"def {test}(" in tests, test
+    for words in re.findall(r"^ {4}(mol\w+ .*)$", page, re.MULTILINE):
+        program, command, *rest = shlex.split(words)
+        if program == "moltrain":
+            assert (command, rest[0] in known_names()) == ("reproduce", True), words
+        else:
+            frames = int(rest[rest.index("--out") + 1].rpartition("-t")[2])
+            needs = read_reproduction("table-13").data.values()
+            (need,) = [one for one in needs if one.frames == frames]
+            assert need.command().endswith(words.partition(f"t{frames} ")[2]), words
+
+
 @pytest.mark.parametrize(
     ("name", "model"),
-    [("manifest", Manifest), ("index", IndexDocument), ("protocol", ProtocolDocument)],
+    [
+        ("manifest", Manifest),
+        ("index", IndexDocument),
+        ("protocol", ProtocolDocument),
+        ("reproduction", Reproduction),
+    ],
 )
 def test_the_schemas_are_those_of_the_models(name, model):
     written = json.loads((ROOT / f"manifests/{name}.schema.json").read_text())

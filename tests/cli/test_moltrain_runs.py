@@ -58,9 +58,7 @@ def wait_for_step(process, run, step):
     pytest.fail(f"no step {step}: {process.communicate()[1]}")
 
 
-@pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGKILL, -9), (signal.SIGUSR1, 75)]
-)
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -9), (signal.SIGUSR1, 75)])
 def test_a_run_that_is_stopped_or_killed_ends_with_the_same_numbers(
     shards, whole, tmp_path, number, code
 ):

@@ -18,6 +18,7 @@ QUICK = {
     "predict": ["--device", "cpu"],
     "fit": ["--preset", "tiny", "--steps", "2", "--device", "cpu"],
     "loso": ["--preset", "tiny", "--steps", "2", "--device", "cpu"],
+    "reproduce": ["--preset", "tiny", "--steps", "2", "--device", "cpu"],
 }
 
 
@@ -53,6 +54,7 @@ def test_the_readmes_commands_run_in_their_order(tmp_path):
     assert ran >= 8
     assert (tmp_path / "runs/samm-5/report.html").is_file()
     assert (tmp_path / "preview/samm/index.html").is_file()
+    assert (tmp_path / "tables/table-04/report.html").is_file()
     assert (tmp_path / "predictions/006_1_1/prediction.json").is_file()
 
 

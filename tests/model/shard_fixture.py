@@ -18,8 +18,12 @@ from mol_pipeline.contract.manifest import (
 )
 from mol_pipeline.contract.shard_layout import ALIGNED_PX, CLIP_ARRAYS, SCHEMA_VERSION
 
-EMOTIONS = [one for one in LABEL_MAPPINGS["samm"] if one.field == EMOTION]
 WORDS = ("Anger", "Happiness", "Contempt", "Surprise", "Other")
+WORDS_OF = {
+    "casme2": ("happiness", "disgust", "repression", "surprise", "others"),
+    "smic-hs": ("negative", "positive", "surprise"),
+}
+"""Databases with words and mappings of their own; all others speak as SAMM does."""
 
 
 def face_points() -> np.ndarray:
@@ -34,7 +38,7 @@ def write_shards(
     directory: Path,
     *,
     subjects: int = 3,
-    words: tuple[str, ...] = WORDS,
+    words: tuple[str, ...] | None = None,
     frames: int = 4,
     phases: int = 2,
     synthetic: bool = True,
@@ -44,6 +48,9 @@ def write_shards(
 ) -> Path:
     """Write one shard and its manifest: a video per subject and word."""
     directory.mkdir(parents=True, exist_ok=True)
+    words = words or WORDS_OF.get(database, WORDS)
+    speaks_as = database if database in WORDS_OF else "samm"
+    emotions = [one for one in LABEL_MAPPINGS[speaks_as] if one.field == EMOTION]
     rng = np.random.default_rng(1)
     columns = {array.name: [] for array in CLIP_ARRAYS}
     videos = []
@@ -72,7 +79,7 @@ def write_shards(
                     person=f"{database}/{subject:03d}",
                     labels={
                         mapping.name: mapping.table[word.lower()]
-                        for mapping in EMOTIONS
+                        for mapping in emotions
                         if word.lower() in mapping.table
                     },
                     key_frames=KeyFrames(),
@@ -101,7 +108,7 @@ def write_shards(
         config={},
         config_hash="0" * 64,
         frames_per_clip=frames,
-        mappings=tuple(ClassSet(mapping=one.name, classes=one.classes) for one in EMOTIONS),
+        mappings=tuple(ClassSet(mapping=one.name, classes=one.classes) for one in emotions),
         provenance=Provenance(
             versions={},
             landmark_model_sha256="0" * 64,
