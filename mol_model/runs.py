@@ -11,6 +11,7 @@ report.html         all of it to look at
 import json
 import os
 import shutil
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +66,13 @@ def choose_device(name: str) -> torch.device:
         return torch.device(name)
     except RuntimeError as error:
         raise ConfigError(f"--device {name}: is none of auto, cpu, cuda, cuda:N") from error
+
+
+def usable_cores() -> int:
+    """Cores that this process may use: those it is bound to, and that its SLURM task asked for."""
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    asked = os.environ.get("SLURM_CPUS_PER_TASK", "")
+    return max(1, min(bound or 1, int(asked) if asked.isdigit() else sys.maxsize))
 
 
 def load_data(directories: Sequence[Path], mapping: str | None, config: RunConfig) -> ShardSet:
@@ -148,7 +156,7 @@ def _train(
 ) -> None:
     """Train the folds that are not finished."""
     work = [FoldJob(fold, config, _directory(out, fold)) for fold in todo]
-    cores = os.cpu_count() or 1
+    cores = usable_cores()
     jobs = options.jobs or (1 if shared.source.device.type == "cuda" else cores)
     jobs = max(1, min(jobs, len(work)))
     if jobs == 1 or processes.count() > 1:

@@ -1,6 +1,7 @@
 """Leave one subject out in real SLURM jobs: the numbers of a run on one machine."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -19,6 +20,9 @@ from tests.slurm.conftest import (
     wait_until,
 )
 
+AS_A_TASK = {**os.environ, "SLURM_CPUS_PER_TASK": "1"}
+"""Environment of the runs to compare with: the order of a sum depends on the threads."""
+
 SETTINGS = ["--preset", "tiny", "--set", "training.steps=6", "--set", "training.batch_size=4"]
 
 
@@ -28,7 +32,8 @@ def local(tmp_path_factory):
     base = tmp_path_factory.mktemp("loso")
     shards = write_shards(base / "shards", subjects=4)
     train = ["moltrain", TRAIN_COMMAND, "--shards", shards, "--out", base / "run", "--jobs", "1"]
-    subprocess.run(list(map(str, [*train, *SETTINGS])), check=True, capture_output=True)
+    words = list(map(str, [*train, *SETTINGS]))
+    subprocess.run(words, check=True, capture_output=True, env=AS_A_TASK)
     return shards, base / "run"
 
 
@@ -71,10 +76,9 @@ def test_a_preempted_run_saves_is_queued_again_and_ends_with_the_same_numbers(lo
     settings += ["--set", "training.steps=24", "--set", "training.log_every=1"]
     settings += ["--set", "protocol.k=2"]
     out, undisturbed = tmp_path / "run", tmp_path / "undisturbed"
-    train = ["moltrain", TRAIN_COMMAND, "--protocol", "k-fold", "--shards", shards, "--jobs", "1"]
-    subprocess.run(
-        list(map(str, [*train, "--out", undisturbed, *settings])), check=True, capture_output=True
-    )
+    train = ["moltrain", TRAIN_COMMAND, "--protocol", "k-fold", "--shards", shards]
+    words = list(map(str, [*train, "--out", undisturbed, *settings]))
+    subprocess.run(words, check=True, capture_output=True, env=AS_A_TASK)
     text = slurm(
         *("moltrain", "submit", "--dry-run", "--protocol", "k-fold", "--shards", shards),
         *("--out", out, "--gres", "none", "--cpus", "1", "--memory", "2G", *settings),
