@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from mol_model.clip_source import ClipSource
 from mol_model.config import TINY, RunConfig, TrainingConfig
 from mol_model.inference.film import write_film
 from mol_model.network import MOLOutput
@@ -33,7 +34,7 @@ def train_checkpoint(directory: Path, frames: int = 8) -> Path:
     data = load_data([write_shards(directory / "shards", frames=frames)], None, config)
     config = fit_to_data(config, data)
     fold = make_folds(data.samples, data.classes, config.protocol)[0]
-    train_fold(data, fold, config, directory / "fold", device=torch.device("cpu"))
+    train_fold(ClipSource(data, torch.device("cpu")), fold, config, directory / "fold")
     return directory / "fold" / "checkpoint"
 
 
