@@ -24,7 +24,7 @@ demo: $(VENV)/.installed
 
 # Everything that CI checks.
 test: check
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=15
 
 # Jobs on a real SLURM, which is installed on this machine first: Debian, as root.
 test-slurm: $(VENV)/.installed

@@ -17,6 +17,7 @@ from tests.model.shard_fixture import write_shards
 BIN = Path(sys.executable).parent
 TINY = ["--preset", "tiny", "--device", "cpu", "--set", "training.log_every=1"]
 SMALL = [*TINY, "--set", "training.batch_size=4", "--set", "model.dropout=0.0"]
+SMALL += ["--set", "training.learning_rate=0.0003"]
 
 
 def moltrain(*arguments, program=("moltrain",), **more):
@@ -110,7 +111,7 @@ def test_two_processes_of_torchrun_learn_what_one_learns(shards, whole, tmp_path
     first, *later = zip(log_of(whole), log_of(out), strict=True)
     assert first[1] == pytest.approx(first[0], rel=1e-5)
     for one, shared in later:  # Adam makes the last digit of a small gradient a whole step
-        assert shared == pytest.approx(one, rel=0.05)
+        assert shared == pytest.approx(one, rel=0.05, abs=1e-3)
     odd = moltrain(
         *arguments, "--set", "training.batch_size=3", "--out", tmp_path / "odd", program=torchrun
     )
