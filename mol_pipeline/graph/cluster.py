@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import dask
-from distributed import Client, LocalCluster, Security
+from distributed import Client, Future, LocalCluster, Security, as_completed
 
-from mol_pipeline.errors import ConfigError
+from mol_pipeline.errors import ConfigError, StageError
 from mol_pipeline.graph.batch import BatchSettings, batch_cluster
 from mol_pipeline.graph.dask_settings import DASK_SETTINGS, PRELOAD, check_worker_memory
 
@@ -26,6 +26,12 @@ SCHEDULER_TIMEOUT = "20s"
 
 COUNT_WORKERS_EVERY = 5.0
 """Seconds between two questions to the scheduler how many workers it has."""
+
+NO_WORKER_FOR = 60.0
+"""Seconds without a running worker after which it is not taken for a mere restart."""
+
+MOST_REPLACEMENTS = 3
+"""Of lost local workers, before the build gives up."""
 
 
 @dataclass(frozen=True)
@@ -60,21 +66,65 @@ class ClusterOptions:
 
 @dataclass
 class Crew:
-    """How many tasks to keep in flight while workers come and go."""
+    """Tasks in flight while workers come and go."""
 
     client: Client
     at_least: int = 1
     """Workers to plan for even if they are not there: work has to wait before jobs start."""
+    local: LocalCluster | None = None
+    """The cluster of this machine, if it is one: nobody else would replace its workers."""
     _workers: int = field(default=0, init=False)
     _counted: float = field(default=-COUNT_WORKERS_EVERY, init=False)
+    _seen: float = field(default_factory=time.monotonic, init=False)
+    _replaced: int = field(default=0, init=False)
 
     def window(self) -> int:
         """Tasks in flight; asks the scheduler now and then."""
+        self._count()
+        return TASKS_PER_WORKER * max(self.at_least, self._workers)
+
+    def finished(self, pool: as_completed) -> Iterator[Future]:
+        """Futures as they finish, those included that are added meanwhile.
+
+        A local worker whose restart fails, or that is paused for ever because its memory is
+        nearly full, would leave the build waiting: then another is started.
+
+        Raises:
+            StageError: If none can be had.
+        """
+        while pool.count():
+            batch = pool.next_batch(block=False)
+            if not batch:
+                time.sleep(0.05)
+                self._count()
+                self._replace_lost()
+            yield from batch
+
+    def _count(self) -> None:
         now = time.monotonic()
         if now - self._counted >= COUNT_WORKERS_EVERY:
-            self._workers = len(self.client.nthreads())
+            # Of a local cluster only those that are not paused: a remote one has its own people.
+            running = self.local.scheduler.running if self.local else self.client.nthreads()
+            self._workers = len(running)
             self._counted = now
-        return TASKS_PER_WORKER * max(self.at_least, self._workers)
+            if self._workers:
+                self._seen = now
+
+    def _replace_lost(self) -> None:
+        if time.monotonic() - self._seen < NO_WORKER_FOR:
+            return
+        self._seen = time.monotonic()
+        if self.local is None:
+            logger.warning("the scheduler has no running worker; waiting for one")
+            return
+        if self._replaced == MOST_REPLACEMENTS:
+            raise StageError(
+                f"no worker could be kept running ({self._replaced} were started anew); give "
+                "--memory-limit more or use fewer --workers, then run again to continue"
+            )
+        self._replaced += 1
+        logger.warning("no worker has run for %.0f s; another is started", NO_WORKER_FOR)
+        self.local.scale(len(self.local.worker_spec) + 1)
 
 
 @contextlib.contextmanager
@@ -108,7 +158,7 @@ def connect(options: ClusterOptions) -> Iterator[Crew]:
         preload=[PRELOAD],
     )
     with cluster, Client(cluster) as client:
-        yield Crew(client)
+        yield Crew(client, local=cluster)
 
 
 def _client_of(address: str, tls: TlsFiles | None) -> Client:

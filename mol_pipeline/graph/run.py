@@ -314,7 +314,7 @@ class _Run:
                 submit(shard, video)
 
         fill()
-        for future in pool:
+        for future in crew.finished(pool):
             shard, member = tasks.pop(future.key)
             _stop_on_full_disk(future, self.place.out)
             if member is None:

@@ -14,12 +14,15 @@ import cv2
 import numpy as np
 import psutil
 import pytest
+from distributed import as_completed
 
 from mol_pipeline.config import BuildConfig, SamplingConfig, ShardConfig
 from mol_pipeline.contract.manifest import MANIFEST_NAME, read_manifest
 from mol_pipeline.databases.samm import Samm
 from mol_pipeline.errors import ConfigError, StageError
 from mol_pipeline.graph import ClusterOptions, build
+from mol_pipeline.graph import cluster as cluster_module
+from mol_pipeline.graph.cluster import connect
 from mol_pipeline.shards import shard_problems
 from tests.fakes import FakeClip, write_samm_tree
 
@@ -160,6 +163,22 @@ def test_a_worker_that_runs_out_of_memory_costs_its_video_only(undisturbed, tmp_
         overwrite=True,
     )
     assert content(tmp_path / "out") == expected
+
+
+@pytest.mark.parametrize("replacements", [3, 0])
+def test_a_local_worker_that_is_lost_for_good_is_replaced(monkeypatch, replacements):
+    monkeypatch.setattr(cluster_module, "NO_WORKER_FOR", 1.0)
+    monkeypatch.setattr(cluster_module, "COUNT_WORKERS_EVERY", 0.2)
+    monkeypatch.setattr(cluster_module, "MOST_REPLACEMENTS", replacements)
+    with connect(ClusterOptions(workers=1)) as crew:
+        for nanny in list(crew.local.workers.values()):
+            crew.local.sync(nanny.close)  # as when the restart of its worker fails
+        pool = as_completed([crew.client.submit(pow, 2, 5)])
+        if replacements:
+            assert [future.result() for future in crew.finished(pool)] == [32]
+        else:
+            with pytest.raises(StageError, match="no worker could be kept running"):
+                list(crew.finished(pool))
 
 
 def test_a_full_disk_is_named_and_nothing_half_written_stays(undisturbed, tmp_path, monkeypatch):
