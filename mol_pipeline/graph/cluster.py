@@ -104,7 +104,8 @@ class Crew:
         now = time.monotonic()
         if now - self._counted >= COUNT_WORKERS_EVERY:
             # Of a local cluster only those that are not paused: a remote one has its own people.
-            running = self.local.scheduler.running if self.local else self.client.nthreads()
+            scheduler = self.local.scheduler if self.local is not None else None
+            running = scheduler.running if scheduler is not None else self.client.nthreads()
             self._workers = len(running)
             self._counted = now
             if self._workers:
