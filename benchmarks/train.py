@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from network import H200_DENSE_BF16_TFLOPS
 from straightforward import straightforward
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -35,7 +36,6 @@ from mol_model.training import model_loss, read_metric_log, train_fold
 from mol_model.transforms import Normalisation, apply_view, centre_view
 from mol_pipeline.contract.shard_layout import ALIGNED_PX
 
-H200_DENSE_BF16_TFLOPS = 989.0
 LOSO_FOLDS, LOSO_STEPS = 27, 1000
 """Subjects of CASME II, and the release's steps of a fold."""
 

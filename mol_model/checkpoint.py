@@ -161,6 +161,15 @@ def load_model(path: Path, device: torch.device) -> tuple[MOL, CheckpointRecord]
     return model.to(device).eval(), record
 
 
+def model_weights(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Those of a checkpoint's tensors that are the network's, by their names in it."""
+    return {
+        name.removeprefix("model."): value
+        for name, value in tensors.items()
+        if name.startswith("model.")
+    }
+
+
 def restore(
     tensors: dict[str, Tensor],
     model: nn.Module,
@@ -171,13 +180,8 @@ def restore(
     Raises:
         TrainingError: If the tensors belong to another network.
     """
-    weights = {
-        name.removeprefix("model."): value
-        for name, value in tensors.items()
-        if name.startswith("model.")
-    }
     try:
-        model.load_state_dict(weights)
+        model.load_state_dict(model_weights(tensors))
     except RuntimeError as error:
         raise TrainingError(f"checkpoint of another network: {error}") from error
     if optimiser is None:

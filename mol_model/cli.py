@@ -36,14 +36,18 @@ def main(verbose: int) -> None:
     set_log_level(verbose)
 
 
+SHARDS = click.option(
+    "--shards",
+    type=FOLDER,
+    multiple=True,
+    required=True,
+    help="Directory with a manifest; may be repeated.",
+)
+DEVICE = click.option(
+    "--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."
+)
 RUN_OPTIONS: tuple[Callable[[Any], Any], ...] = (
-    click.option(
-        "--shards",
-        type=FOLDER,
-        multiple=True,
-        required=True,
-        help="Directory with a manifest; may be repeated.",
-    ),
+    SHARDS,
     click.option("--out", type=FOLDER, required=True, help="Directory of the run."),
     click.option(
         "--preset",
@@ -70,7 +74,7 @@ RUN_OPTIONS: tuple[Callable[[Any], Any], ...] = (
     ),
     click.option("--compile", "compiled", is_flag=True, help="Compile the network."),
     click.option("--deterministic", is_flag=True, help="The same bits again, slower on CUDA."),
-    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
+    DEVICE,
     click.option(
         "--jobs", type=click.IntRange(min=1), help="Folds at once; default: on a CPU one a core."
     ),
@@ -212,7 +216,7 @@ def pretrain(**given: Any) -> None:
 @click.option("--checkpoint", type=FOLDER, required=True, help="Of a fold, or of 'pretrain'.")
 @click.option("--shards", type=FOLDER, multiple=True, required=True, help="May be repeated.")
 @click.option("--out", type=FOLDER, required=True, help="Directory for the tables.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@DEVICE
 @click.option(
     "--seen-people",
     type=click.Choice(("refuse", "leave-out")),
@@ -406,7 +410,7 @@ def import_release(file: Path, out: Path | None, as_json: bool) -> None:
     metavar="FRAMES",
     help="Give every part of so many frames a class of its own; default: one for the whole video.",
 )
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@DEVICE
 @click.option("--config", "config_file", type=FOLDER, help="Settings of 'molprep build' as YAML.")
 @click.option(
     "--set",
@@ -514,13 +518,7 @@ def peers(
 
 
 @main.command()
-@click.option(
-    "--shards",
-    type=FOLDER,
-    multiple=True,
-    required=True,
-    help="Directory with a manifest; may be repeated.",
-)
+@SHARDS
 @click.option("--out", type=FOLDER, required=True, help="Directory of the run, seen by all nodes.")
 @click.option("--preset", type=click.Choice(PRESET_NAMES), default="paper", show_default=True)
 @click.option("--protocol", type=click.Choice(FOLD_PROTOCOLS), default="loso", show_default=True)
@@ -623,7 +621,7 @@ def submit(
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting.")
 @click.option("--steps", type=click.IntRange(min=1), help="Optimiser steps of a fold.")
 @click.option("--seeds", help="Several runs a row, e.g. 0,1,2; default: those of the document.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@DEVICE
 @click.option("--jobs", type=click.IntRange(min=1), help="Folds at once; on a CPU one a core.")
 @click.option("--folds", help="Only these folds: names, or numbers such as 0-6, by commas.")
 @click.option(

@@ -105,12 +105,16 @@ def _read_metrics(directory: Path) -> dict[str, Any]:
         ) from error
 
 
+def _one_run(directory: Path) -> Path:
+    """The run itself, or that of the first of its seeds."""
+    candidates = (directory, *sorted(directory.glob("seed-*")))
+    return next((path for path in candidates if (path / "config.yaml").is_file()), directory)
+
+
 def _read_settings(directory: Path) -> dict[str, Any]:
-    """Settings of a run, or of the first of its seeds."""
-    for path in (directory / "config.yaml", *sorted(directory.glob("seed-*/config.yaml"))):
-        if path.is_file():
-            return dict(yaml.safe_load(path.read_text(encoding="utf-8")))
-    return {}
+    """Settings of a run; none of what `moltrain evaluate` wrote."""
+    path = _one_run(directory) / "config.yaml"
+    return dict(yaml.safe_load(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
 
 def _flat(document: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -137,10 +141,9 @@ def _number(value: float | None) -> str:
 
 def _predictions(directory: Path) -> dict[tuple[str, ...], VideoPrediction]:
     """Predictions by fold and video; of the first seed where there are several."""
-    root = directory if (directory / "folds").is_dir() else directory / "seed-0"
     return {
         (one.fold, one.database, one.subject, one.clip): one
-        for path in sorted(root.glob(f"folds/*/{PREDICTIONS_NAME}"))
+        for path in sorted(_one_run(directory).glob(f"folds/*/{PREDICTIONS_NAME}"))
         for one in load_predictions(path.parent)
     }
 

@@ -1,5 +1,6 @@
 """Which model of a fold is tested, and which people may decide it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -64,7 +65,7 @@ def watched_videos(
         count += sum(samples[i].person == person for i in fold.train)
     kept = tuple(i for i in fold.train if samples[i].person not in held)
     watched = tuple(i for i in fold.train if samples[i].person in held)
-    return Fold(name=fold.name, train=kept, test=fold.test, left_out=fold.left_out), watched
+    return replace(fold, train=kept), watched
 
 
 def keep_best(path: Path, record: CheckpointRecord, step: int, score: float, model: MOL) -> None:

@@ -57,7 +57,8 @@ def evaluate_checkpoint(
     fold = Fold(name="all", train=(), test=_unseen(data, record, checkpoint, leave_out_seen))
     source = open_source(data, where, "stream")
     normalisation = Normalisation(record.mean, record.std)
-    shape = clip_statistics(source).mean_landmarks(data.clips_of(fold.test))
+    tested = data.clips_of(fold.test)
+    shape = clip_statistics(source, tested).mean_landmarks(tested)
     predictions = evaluate_fold(model, source, fold, normalisation, shape)
     metrics = {
         "synthetic": data.synthetic or record.synthetic,

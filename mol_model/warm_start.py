@@ -4,7 +4,14 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from mol_model.checkpoint import CheckpointRecord, load_checkpoint, record_path
+from torch import Tensor
+
+from mol_model.checkpoint import (
+    CheckpointRecord,
+    load_checkpoint,
+    model_weights,
+    record_path,
+)
 from mol_model.network import MOL
 from mol_model.protocols import Fold, Sample
 from mol_pipeline.errors import TrainingError
@@ -18,6 +25,8 @@ class WarmStart:
 
     path: Path
     record: CheckpointRecord
+    weights: dict[str, Tensor]
+    """By their names in the network."""
 
     def check_people(self, samples: list[Sample], fold: Fold) -> None:
         """Refuse to test people whom the checkpoint was trained on.
@@ -43,13 +52,7 @@ class WarmStart:
         Raises:
             TrainingError: If the checkpoint is of another network.
         """
-        _, tensors = load_checkpoint(self.path)
-        state = model.state_dict()
-        weights = {
-            name.removeprefix("model."): value
-            for name, value in tensors.items()
-            if name.startswith("model.")
-        }
+        state, weights = model.state_dict(), self.weights
         unfit = [
             name
             for name, value in state.items()
@@ -76,5 +79,6 @@ def open_warm_start(path: str | None) -> WarmStart | None:
     """
     if path is None:
         return None
-    record = load_checkpoint(record_path(Path(path)))[0]
-    return WarmStart(record_path(Path(path)), record)
+    where = record_path(Path(path))
+    record, tensors = load_checkpoint(where)
+    return WarmStart(where, record, model_weights(tensors))
