@@ -7,6 +7,7 @@ RUN python -m venv /opt/mol
 COPY constraints.txt pyproject.toml README.md LICENSE ./
 COPY mol_pipeline mol_pipeline
 COPY mol_model mol_model
+COPY pipelines pipelines
 RUN /opt/mol/bin/pip install --no-cache-dir --no-compile -c constraints.txt '.[prep,cluster]' \
     && /opt/mol/bin/pip uninstall --yes pip
 

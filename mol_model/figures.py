@@ -14,11 +14,14 @@ from matplotlib.figure import Figure
 from matplotlib.image import imsave
 from numpy.typing import NDArray
 
+from mol_model.sheet import Sheet, coloured, grey
 from mol_model.warp import warp
 from mol_pipeline.contract.flow_colour import colour_wheel, flow_to_rgb
 
 PEAK_PERCENTILE = 99.0
 """The colour scale of flow and of errors ends at this percentile."""
+
+ERROR_COLOURS = "magma"
 
 Array = NDArray[np.floating]
 
@@ -64,23 +67,17 @@ def draw_flow(
     measured = estimate if truth is None else truth
     peak = max(float(np.percentile(np.hypot(measured[:, 0], measured[:, 1]), PEAK_PERCENTILE)), 0.1)
     rows = [("TV-L1", truth), ("", estimate)] if truth is not None else [("", estimate)]
-    figure = new_figure(1.5 * (pairs + 1), 0.4 + 1.5 * (1 + len(rows)))
-    axes = figure.subplots(1 + len(rows), pairs + 1, squeeze=False)
-    for axis in axes.flat:
-        axis.set_axis_off()
+    sheet = Sheet(1 + len(rows), pairs + 1, frames.shape[-1])
     for k in range(pairs):
-        axes[0, k].imshow(frames[k], cmap="gray", vmin=0, vmax=255)
-        axes[0, k].set_title(f"frame {names[k]}", fontsize=8)
+        sheet.place(0, k, f"frame {names[k]}", grey(frames[k]))
         for row, (name, flow) in enumerate(rows, start=1):
-            axes[row, k].imshow(flow_to_rgb(flow[k], peak))
-            axes[row, k].set_title(f"{name} {names[k]} → {names[k + 1]}".strip(), fontsize=8)
-        if truth is not None:
-            error = np.hypot(*(estimate[k] - truth[k])).mean()
-            axes[-1, k].set_title(f"EPE {error:.2f} px", fontsize=8)
-    axes[0, -1].imshow(colour_wheel())
-    axes[0, -1].set_title(f"rim = {peak:.2f} px", fontsize=8)
-    figure.suptitle(title, fontsize=10)
-    save_png(figure, path)
+            words = f"{name} {names[k]} → {names[k + 1]}".strip()
+            if flow is estimate and truth is not None:
+                words = f"EPE {np.hypot(*(estimate[k] - truth[k])).mean():.2f} px"
+            sheet.place(row, k, words, flow_to_rgb(flow[k], peak))
+    wheel = colour_wheel(min(96, frames.shape[-1]))
+    sheet.place(0, pairs, f"rim = {peak:.2f} px", wheel)
+    save_png(sheet.draw(title), path)
 
 
 def draw_warp(
@@ -108,22 +105,15 @@ def draw_warp(
     warped = np.stack([warp(frames[k + 1], flow[k]) for k in range(pairs)])
     before, after = np.abs(frames[1:] - frames[:-1]), np.abs(warped - frames[:-1])
     peak = max(float(np.percentile(before, PEAK_PERCENTILE)), 1.0)
-    figure = new_figure(1.5 * pairs + 0.8, 8.4)
-    axes = figure.subplots(5, pairs, squeeze=False)
+    sheet = Sheet(5, pairs, frames.shape[-1], legend=True)
     for k in range(pairs):
-        pictures = (frames[k], frames[k + 1], warped[k])
-        words = (f"source, frame {names[k]}", f"target, frame {names[k + 1]}", "target, warped")
-        for axis, picture, word in zip(axes[:3, k], pictures, words, strict=True):
-            axis.imshow(picture, cmap="gray", vmin=0, vmax=255)
-            axis.set_title(word, fontsize=8)
-        for axis, error, word in zip(axes[3:, k], (before[k], after[k]), BEFORE_AFTER, strict=True):
-            shown = axis.imshow(error, cmap="magma", vmin=0, vmax=peak)
-            axis.set_title(f"{word} {error.mean():.2f}", fontsize=8)
-    for axis in axes.flat:
-        axis.set_axis_off()
-    figure.colorbar(shown, ax=axes[3:, :], shrink=0.7, label="grey values")
-    figure.suptitle(title, fontsize=10)
-    save_png(figure, path)
+        sheet.place(0, k, f"source, frame {names[k]}", grey(frames[k]))
+        sheet.place(1, k, f"target, frame {names[k + 1]}", grey(frames[k + 1]))
+        sheet.place(2, k, "target, warped", grey(warped[k]))
+        for row, (error, word) in enumerate(zip((before, after), BEFORE_AFTER, strict=True), 3):
+            words = f"{word} {error[k].mean():.2f}"
+            sheet.place(row, k, words, coloured(error[k], ERROR_COLOURS, peak))
+    save_png(sheet.draw(title, (ERROR_COLOURS, peak, "grey values")), path)
 
 
 BEFORE_AFTER = ("error before", "error after")
@@ -152,18 +142,10 @@ def draw_landmark_frames(
     Source:
         MOL Fig. 6.
     """
-    figure = new_figure(1.7 * len(frames), 2.4)
-    axes = figure.subplots(1, len(frames), squeeze=False)[0]
-    size = frames.shape[-1]
-    for k, axis in enumerate(axes):
-        axis.set_axis_off()
-        axis.imshow(frames[k], cmap="gray", vmin=0, vmax=255)
+    sheet = Sheet(1, len(frames), frames.shape[-1])
+    for k, frame in enumerate(frames):
+        sheet.place(0, k, "" if labels is None else f"frame {labels[k]}", grey(frame))
         if truth is not None:
-            axis.scatter(*truth[k].T, s=3, c="#00e5ff", linewidths=0)
-        axis.scatter(*estimate[k].T, s=3, c="#ff5252", linewidths=0)
-        axis.set_xlim(-0.5, size - 0.5)
-        axis.set_ylim(size - 0.5, -0.5)
-        if labels is not None:
-            axis.set_title(f"frame {labels[k]}", fontsize=8)
-    figure.suptitle(title, fontsize=10)
-    save_png(figure, path)
+            sheet.mark(0, k, truth[k], "#00e5ff")
+        sheet.mark(0, k, estimate[k], "#ff5252")
+    save_png(sheet.draw(title), path)

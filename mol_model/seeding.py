@@ -30,5 +30,7 @@ def use_deterministic_kernels(enabled: bool) -> None:
     if enabled:
         # cuBLAS reads this when CUDA starts; without it torch refuses its matrix products.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(enabled)
+    # Only where it changes something: the call imports torch's compiler, which takes a second.
+    if torch.are_deterministic_algorithms_enabled() != enabled:
+        torch.use_deterministic_algorithms(enabled)
     torch.backends.cudnn.benchmark = not enabled

@@ -2,15 +2,24 @@
 
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
 
+from mol_model.config import PRESETS
+
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"
 HADOLINT = Path(sys.executable).with_name("hadolint")
+TINY_STEPS = PRESETS["tiny"].training.steps
 RECIPES = ("prep.Dockerfile", "train.Dockerfile")
+
+
+def sent():
+    """Files and folders that an engine gets to see."""
+    return {line[1:] for line in (ROOT / ".dockerignore").read_text().split() if line[0] == "!"}
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -43,10 +52,15 @@ def test_each_image_holds_one_program_and_no_root(name, extra, program):
     assert any(line.startswith("HEALTHCHECK ") for line in lines)
 
 
+def test_the_engine_is_sent_all_that_the_wheel_is_made_of():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert {*wheel["packages"], *wheel["force-include"], project["project"]["readme"]} <= sent()
+
+
 def test_images_and_definition_share_a_base_and_copy_what_is_sent_to_the_engine():
     definition = (DOCKER / "mol.def").read_text()
     base = next(line for line in definition.splitlines() if line.startswith("From: "))[6:]
-    sent = {line[1:] for line in (ROOT / ".dockerignore").read_text().split() if line[0] == "!"}
     for name in RECIPES:
         text = (DOCKER / name).read_text()
         assert f"FROM {base}" in text
@@ -56,14 +70,17 @@ def test_images_and_definition_share_a_base_and_copy_what_is_sent_to_the_engine(
             if line.startswith("COPY ") and "--from" not in line
             for word in line.split()[1:-1]
         }
-        assert copied == sent
-    assert all(f"{name} /source/{name}" in definition for name in sent)
+        assert copied == sent()
+    assert all(f"{name} /source/{name}" in definition for name in sent())
 
 
 def test_the_demo_in_containers_runs_the_programs_in_order():
     services = yaml.safe_load((DOCKER / "compose.yaml").read_text())["services"]
     before = {name: list(service.get("depends_on", {})) for name, service in services.items()}
     assert before == {"database": [], "prepare": ["database"], "train": ["prepare"]}
+    # What is left out of the environment is the demo of the README.
+    assert services["database"]["command"][4:6] == ["--subjects", "${SUBJECTS:-8}"]
+    assert services["train"]["command"][-2:] == ["--steps", f"${{STEPS:-{TINY_STEPS}}}"]
     for service in services.values():
         assert service["volumes"] == ["mol:/mol"]
         if "build" in service:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -17,6 +18,7 @@ from mol_pipeline.cli import main
 from mol_pipeline.contract.manifest import MANIFEST_NAME, Manifest
 from mol_pipeline.databases.names import DATABASES
 from mol_pipeline.databases.registry import ADAPTERS
+from tests.cli.in_process import run_here
 from tests.fakes import FakeClip, write_samm_tree
 
 MOLPREP = str(Path(sys.executable).with_name("molprep"))
@@ -24,17 +26,15 @@ CLIPS = [FakeClip("006_1_1", 5, 6, 8, "Anger"), FakeClip("007_1_1", 20, 21, 22, 
 SMALL = ["--set", "sampling.frames=2", "--workers", "1"]
 
 
-def run(*arguments, cwd=None):
-    return subprocess.run(
-        [MOLPREP, *map(str, arguments)], capture_output=True, text=True, cwd=cwd, timeout=120
-    )
+run = partial(run_here, main)
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     base = tmp_path_factory.mktemp("cli")
     root = write_samm_tree(base / "root", CLIPS, real_faces=True)
-    result = run("build", "--dataset", "samm", "--root", root, "--out", base / "out", *SMALL)
+    command = [MOLPREP, "build", "--dataset", "samm", "--root", root, "--out", base / "out", *SMALL]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120)
     return root, base / "out", result
 
 
@@ -164,7 +164,7 @@ import sys
 from click.testing import CliRunner
 from {module} import main
 result = CliRunner().invoke(main, ["--help"])
-assert result.exit_code == 0, result.output
+assert result.exit_code == 0, result.stderr
 print(sorted({{"torch", "cv2", "dlib", "numpy", "h5py", "dask"}} & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -190,8 +190,8 @@ def test_detection_flags_reach_the_settings_in_the_manifest(tmp_path, flags, det
     root = write_samm_tree(tmp_path / "root", CLIPS[:1], real_faces=True)
     out = tmp_path / "out"
     command = ["build", "--dataset", "samm", "--root", root, "--out", out, *SMALL, *flags]
-    result = CliRunner().invoke(main, [*map(str, command)])
-    assert result.exit_code == 0, result.output
+    result = run(*command)
+    assert result.returncode == 0, result.stderr
     written = json.loads((out / MANIFEST_NAME).read_text())["config"]["detection"]
     assert {name: written[name] for name in detection} == detection
 
@@ -200,8 +200,8 @@ def test_detection_flags_reach_the_settings_in_the_manifest(tmp_path, flags, det
 def test_another_word_for_detect_is_refused(tmp_path, value):
     root = write_samm_tree(tmp_path / "root", CLIPS[:1])
     command = ["build", "--dataset", "samm", "--root", root, "--out", tmp_path, "--detect", value]
-    result = CliRunner().invoke(main, [*map(str, command)])
-    assert result.exit_code == 2
+    result = run(*command)
+    assert result.returncode == 2
     assert "must be first, every, or a number" in result.stderr
 
 
@@ -210,7 +210,7 @@ def test_one_face_missing_can_end_the_build(tmp_path):
     frame = sorted(root.rglob("*.jpg"))[0]
     cv2.imwrite(str(frame), np.full((200, 200), 128, dtype=np.uint8))
     command = ["build", "--dataset", "samm", "--root", root, "--out", tmp_path / "out", *SMALL]
-    result = CliRunner().invoke(main, [*map(str, command), "--no-face", "fail"])
-    assert result.exit_code == 6
+    result = run(*command, "--no-face", "fail")
+    assert result.returncode == 6
     assert "a frame has no face, and detection.no_face is 'fail'" in result.stderr
     assert not (tmp_path / "out" / MANIFEST_NAME).exists()

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,9 @@ import torch
 
 from mol_model.build import build_network
 from mol_model.checkpoint import load_checkpoint, restore
-from mol_model.cli import PRESET_NAMES
+from mol_model.cli import PRESET_NAMES, main
 from mol_model.config import PRESETS
+from tests.cli.in_process import run_here
 from tests.model.release_oracle import random_state
 from tests.model.shard_fixture import write_shards
 
@@ -22,10 +24,7 @@ MOLTRAIN = str(Path(sys.executable).with_name("moltrain"))
 QUICK = ["--preset", "tiny", "--steps", "2", "--device", "cpu", "--jobs", "1"]
 
 
-def run(*arguments):
-    return subprocess.run(
-        [MOLTRAIN, *map(str, arguments)], capture_output=True, text=True, timeout=300
-    )
+run = partial(run_here, main)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +34,8 @@ def shards(tmp_path_factory):
 
 def test_fit_prints_pooled_scores_and_the_report(shards, tmp_path):
     out = tmp_path / "run"
-    result = run("fit", "--shards", shards, "--out", out, *QUICK)
+    command = [MOLTRAIN, "fit", "--shards", shards, "--out", out, *QUICK]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, result.stderr
     assert result.stdout.startswith("SYNTHETIC data: leave one subject out, 2 folds")
     assert "model chosen: last" in result.stdout
@@ -84,7 +84,7 @@ def test_the_names_in_help_are_those_of_the_presets():
 def test_ctrl_c_exits_130_and_the_next_run_continues(shards, tmp_path):
     out = tmp_path / "run"
     command = [MOLTRAIN, "fit", "--shards", str(shards), "--out", str(out)]
-    command += ["--preset", "tiny", "--steps", "30", "--device", "cpu", "--jobs", "1"]
+    command += ["--preset", "tiny", "--steps", "12", "--device", "cpu", "--jobs", "1"]
     command += ["--set", "training.checkpoint_every=3", "--set", "training.batch_size=2"]
     process = subprocess.Popen(
         command,

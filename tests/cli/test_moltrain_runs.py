@@ -7,17 +7,24 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from mol_model.cli import main
 from mol_model.comparison import mcnemar
+from tests.cli.in_process import run_here
 from tests.model.shard_fixture import write_shards
 
 BIN = Path(sys.executable).parent
 TINY = ["--preset", "tiny", "--device", "cpu", "--set", "training.log_every=1"]
 SMALL = [*TINY, "--set", "training.batch_size=4", "--set", "model.dropout=0.0"]
 SMALL += ["--set", "training.learning_rate=0.0003"]
+ALONE = ["--jobs", "1"]
+
+
+here = partial(run_here, main)
 
 
 def moltrain(*arguments, program=("moltrain",), **more):
@@ -75,7 +82,7 @@ def test_a_run_that_is_stopped_or_killed_ends_with_the_same_numbers(
     if code == 75:
         assert "the state is saved: run again to continue" in stderr
         assert "Traceback" not in stderr
-    state = moltrain("status", out, "--json")
+    state = here("status", out, "--json")
     (first, second) = json.loads(state.stdout)
     assert (first["fold"], first["state"], second["state"]) == ("samm-006", "stopped", "waiting")
 
@@ -83,7 +90,7 @@ def test_a_run_that_is_stopped_or_killed_ends_with_the_same_numbers(
     # checkpoint_every is a setting, but no number depends on it.
     assert log_of(out) == log_of(whole)
     assert (out / "predictions.csv").read_text() == (whole / "predictions.csv").read_text()
-    assert "samm-006" in moltrain("status", out).stdout
+    assert "samm-006" in here("status", out).stdout
 
 
 def test_several_folds_at_once_save_when_they_are_asked_to_stop(shards, tmp_path):
@@ -104,8 +111,7 @@ def test_two_processes_of_torchrun_learn_what_one_learns(shards, whole, tmp_path
     arguments = ["loso", "--shards", shards, *SMALL, "--steps", 12, "--folds", 0]
     torchrun = ("torchrun", "--standalone", "--nproc-per-node=2", "-m", "mol_model")
     out = tmp_path / "shared"
-    threads = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = moltrain(*arguments, "--out", out, program=torchrun, env=threads)
+    done = moltrain(*arguments, "--out", out, program=torchrun)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("report:") == 1
     first, *later = zip(log_of(whole), log_of(out), strict=True)
@@ -144,7 +150,7 @@ def test_a_fold_that_fails_is_named_and_the_others_are_finished(tmp_path):
     assert "2 of 3 folds failed (samm-006, samm-008), the others are finished" in done.stderr
     assert "the loss is not finite" in done.stderr
     assert "samm/007/" in done.stderr
-    states = {one["fold"]: one for one in json.loads(moltrain("status", out, "--json").stdout)}
+    states = {one["fold"]: one for one in json.loads(here("status", out, "--json").stdout)}
     assert states["samm-007"]["state"] == "done"
     assert states["samm-006"]["state"] == "failed"
     assert "not finite" in states["samm-006"]["words"]
@@ -153,7 +159,7 @@ def test_a_fold_that_fails_is_named_and_the_others_are_finished(tmp_path):
 def test_seeds_give_mean_and_spread_and_compare_puts_runs_beside_each_other(shards, tmp_path):
     seeds, other = tmp_path / "seeds", tmp_path / "other"
     common = ["--shards", shards, *SMALL, "--steps", 2, "--jobs", 1]
-    done = moltrain("loso", *common, "--out", seeds, "--seeds", "0,3")
+    done = here("loso", *common, "--out", seeds, "--seeds", "0,3")
     assert done.returncode == 0, done.stderr
     assert "seeds 0, 3" in done.stdout
     metrics = json.loads((seeds / "metrics.json").read_text())
@@ -164,10 +170,10 @@ def test_seeds_give_mean_and_spread_and_compare_puts_runs_beside_each_other(shar
     assert spread["mean"] == pytest.approx(sum(values) / 2)
     assert spread["standard_deviation"] == pytest.approx(abs(values[0] - values[1]) / 2**0.5)
     assert "seed-3/report.html" in (seeds / "report.html").read_text()
-    assert moltrain("loso", *common, "--out", seeds, "--seeds", "1,1").returncode == 3
+    assert here("loso", *common, "--out", seeds, "--seeds", "1,1").returncode == 3
 
     control = ["--set", "data.shuffle_labels=true", "--selection", "test-best"]
-    done = moltrain("loso", *common, "--out", other, *control)
+    done = here("loso", *common, "--out", other, *control)
     assert done.returncode == 0, done.stderr
     assert "OPTIMISTIC" in done.stdout
     assert "CONTROL: the labels of the training videos were shuffled" in done.stdout
@@ -175,15 +181,15 @@ def test_seeds_give_mean_and_spread_and_compare_puts_runs_beside_each_other(shar
     assert "Control experiment" in page
     assert "Optimistic" in page
 
-    beside = moltrain("compare", seeds / "seed-0", other)
+    beside = here("compare", seeds / "seed-0", other)
     assert beside.returncode == 0, beside.stderr
     assert "warning: the runs differ in selection: last, test-best" in beside.stdout
     assert "data.shuffle_labels" in beside.stdout
     assert "McNemar" in beside.stdout
-    document = json.loads(moltrain("compare", seeds, other, "--json").stdout)
+    document = json.loads(here("compare", seeds, other, "--json").stdout)
     assert document["scores"]["inter_ocular_nme_percent"][0] == pytest.approx(spread["mean"])
     assert document["changes"][0]["videos"] == 10
-    missing = moltrain("compare", seeds, tmp_path / "nothing")
+    missing = here("compare", seeds, tmp_path / "nothing")
     assert missing.returncode == 4
     assert "name finished runs" in missing.stderr
 
@@ -198,7 +204,8 @@ def test_cross_database_scores_each_pair_and_evaluate_tests_new_people(tmp_path)
     one = write_shards(tmp_path / "samm", subjects=2)
     two = write_shards(tmp_path / "mmew", subjects=2, database="mmew")
     out = tmp_path / "run"
-    done = moltrain("cross", "--shards", one, "--shards", two, "--out", out, *SMALL, "--steps", 2)
+    both = ["--shards", one, "--shards", two]
+    done = here("cross", *both, "--out", out, *SMALL, *ALONE, "--steps", 2)
     assert done.returncode == 0, done.stderr
     metrics = json.loads((out / "metrics.json").read_text())
     assert list(metrics["by_fold"]) == ["mmew-to-samm", "samm-to-mmew"]
@@ -207,22 +214,22 @@ def test_cross_database_scores_each_pair_and_evaluate_tests_new_people(tmp_path)
 
     checkpoint = out / "folds/mmew-to-samm/checkpoint.safetensors"
     again = tmp_path / "again"
-    tested = moltrain("evaluate", "--checkpoint", checkpoint, "--shards", one, "--out", again)
+    tested = here("evaluate", "--checkpoint", checkpoint, "--shards", one, "--out", again)
     assert tested.returncode == 0, tested.stderr
     found = json.loads((again / "metrics.json").read_text())
     assert found["confusion"] == metrics["by_fold"]["mmew-to-samm"]["confusion"]
     assert (again / "confusion.png").is_file()
-    seen = moltrain("evaluate", "--checkpoint", checkpoint, "--shards", two, "--out", again)
+    seen = here("evaluate", "--checkpoint", checkpoint, "--shards", two, "--out", again)
     assert seen.returncode == 7
     assert "was trained on mmew/006, mmew/007" in seen.stderr
-    both = ["--shards", one, "--shards", two, "--seen-people", "leave-out"]
-    kept = moltrain("evaluate", "--checkpoint", checkpoint, *both, "--out", again)
+    both += ["--seen-people", "leave-out"]
+    kept = here("evaluate", "--checkpoint", checkpoint, *both, "--out", again)
     assert "10 held-out videos" in kept.stdout
 
 
 def test_a_split_by_subject_is_one_fold(shards, tmp_path):
     out = tmp_path / "run"
     arguments = ["fit", "--protocol", "hold-out", "--test", "007", "--shards", shards]
-    done = moltrain(*arguments, "--out", out, *SMALL, "--steps", 2)
+    done = here(*arguments, "--out", out, *SMALL, *ALONE, "--steps", 2)
     assert done.returncode == 0, done.stderr
     assert "one split by subject, 1 folds, 5 held-out videos" in done.stdout

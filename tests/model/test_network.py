@@ -12,15 +12,6 @@ FLAVOURS = ("paper", "release")
 SHORT = TINY.model_copy(update={"frames": 3})
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Threads of torch that wait for a busy core are ten times slower than one thread."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def clips(batch=2, frames=3, dtype=torch.float32):
     generator = torch.Generator().manual_seed(0)
     return torch.randn(batch, frames, 128, 128, generator=generator, dtype=dtype)

@@ -14,15 +14,6 @@ CLASSES = 3
 TOLERANCE = 1e-9  # relative to the largest output; float64 rounding is about 1e-13
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Threads of torch that wait for a busy core are ten times slower than one thread."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def state():
     return random_state(CLASSES)

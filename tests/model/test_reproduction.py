@@ -10,7 +10,6 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-import torch
 import yaml
 from click.testing import CliRunner
 
@@ -38,15 +37,6 @@ COMMAND = [
     *("--preset", "tiny", "--steps", "1", "--device", "cpu", "--jobs", "1"),
     *(word for setting in SMALL for word in ("--set", setting)),
 ]
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Small networks are faster so, above all on a machine that does other things as well."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
