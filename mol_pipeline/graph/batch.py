@@ -54,6 +54,9 @@ class BatchSettings(Settings):
     """Network interface between this machine and the jobs (`ip address` lists them). The
     scheduler listens on it and nowhere else. No default: an address chosen by chance may face
     the internet."""
+    scheduler_interface: str | None = None
+    """What that network's interface is called on this machine, where its name is another than
+    on the nodes; None: `interface`."""
     minimum_jobs: int = Field(default=1, ge=1)
     """Jobs to keep while there is work."""
     maximum_jobs: int = Field(default=10, ge=1)
@@ -144,6 +147,11 @@ class BatchSettings(Settings):
         return self._seconds("first_worker_within")
 
     @property
+    def listens_on(self) -> str:
+        """Interface of the scheduler, which is on this machine."""
+        return self.scheduler_interface or self.interface
+
+    @property
     def most_workers(self) -> int:
         """Worker processes when all jobs run."""
         return self.maximum_jobs * self.cores
@@ -169,7 +177,10 @@ class BatchSettings(Settings):
                 *("--lifetime", f"{self.lifetime_s:.0f}s"),
                 *("--lifetime-stagger", f"{self._seconds('stagger'):.0f}s"),
             ],
-            "scheduler_options": {"dashboard_address": "127.0.0.1:0"},
+            "scheduler_options": {
+                "dashboard_address": "127.0.0.1:0",
+                "interface": self.listens_on,
+            },
             "silence_logs": "critical",
         }
         if self.scheduler == "lsf":  # minutes, rounded up; and no account
@@ -286,10 +297,10 @@ def make_cluster(settings: BatchSettings) -> Iterator[SpecCluster]:
     """
     kind = getattr(_dask_jobqueue(), CLUSTERS[settings.scheduler])
     try:
-        get_ip_interface(settings.interface)
+        get_ip_interface(settings.listens_on)
     except ValueError as error:
         raise ConfigError(
-            f"interface {settings.interface}: no scheduler can listen there ({error})"
+            f"interface {settings.listens_on}: no scheduler can listen there ({error})"
         ) from error
     options = settings.jobqueue_options()
     logs = Path(options["log_directory"])

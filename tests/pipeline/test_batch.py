@@ -155,6 +155,14 @@ def test_an_interface_is_asked_for_and_must_exist(tmp_path):
         pytest.fail("entered without an interface")
 
 
+def test_the_submit_host_may_call_its_interface_otherwise_than_the_nodes(tmp_path):
+    names = ("interface=ib7", "scheduler_interface=lo", f"log_directory={tmp_path}")
+    settings = load_settings(BatchSettings, None, ("scheduler=slurm", *names))
+    with make_cluster(settings) as cluster:
+        assert cluster.scheduler_address.startswith("tls://127.0.0.1:")
+        assert "--interface ib7" in cluster.job_script()
+
+
 def test_a_machine_without_the_batch_system_is_told_so(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     settings = load_settings(BatchSettings, None, (*MINIMUM, f"log_directory={tmp_path}"))

@@ -1,31 +1,15 @@
 """A build on a Dask cluster of separate processes that speak TLS to each other."""
 
-import contextlib
-import subprocess
-import sys
-import time
-from pathlib import Path
-
 import dask
 import pytest
 import trustme
 from click.testing import CliRunner
 
 from mol_pipeline.cli import main
+from tests.dask_over_tls import dask_over_tls, our_options
 from tests.fakes import FakeClip, write_samm_tree
 
 CLIPS = [FakeClip(f"{s:03d}_1_1", 1, 2, 3, "Anger", shift_px=1) for s in range(6, 10)]
-BEFORE_GIVING_UP = 60
-"""Seconds for processes to start on a busy machine."""
-
-
-def documented_recipe(directory):
-    """PEM files made by the commands of docs/cluster.md."""
-    text = (Path(__file__).parents[2] / "docs/cluster.md").read_text()
-    commands = "mkdir -m 700 tls" + text.partition("mkdir -m 700 tls")[2].partition("cd ..")[0]
-    assert commands.count("openssl") == 3
-    subprocess.run(["bash", "-ec", commands], cwd=directory, check=True, capture_output=True)
-    return {part: directory / f"tls/{part}.pem" for part in ("ca", "cert", "key")}
 
 
 def stranger(directory):
@@ -39,46 +23,10 @@ def stranger(directory):
     return files
 
 
-def dask_options(files):
-    return [
-        *("--tls-ca-file", files["ca"], "--tls-cert", files["cert"], "--tls-key", files["key"]),
-        *("--host", "127.0.0.1", "--no-dashboard"),
-    ]
-
-
-def our_options(files):
-    return ["--tls-ca", files["ca"], "--tls-cert", files["cert"], "--tls-key", files["key"]]
-
-
-@contextlib.contextmanager
-def dask_process(*arguments):
-    process = subprocess.Popen(
-        [Path(sys.executable).with_name("dask"), *map(str, arguments)], stderr=subprocess.DEVNULL
-    )
-    try:
-        yield process
-    finally:
-        process.terminate()
-        process.wait(timeout=20)
-
-
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    """Address of a scheduler with two workers, and the files that open it."""
-    base = tmp_path_factory.mktemp("tls")
-    files = documented_recipe(base)
-    noted = base / "scheduler.json"
-    scheduler = ["scheduler", "--protocol", "tls", "--port", "0", "--scheduler-file", noted]
-    with dask_process(*scheduler, *dask_options(files)):
-        deadline = time.monotonic() + BEFORE_GIVING_UP
-        while not noted.exists() or "tls://" not in noted.read_text():
-            assert time.monotonic() < deadline, "the scheduler does not start"
-            time.sleep(0.1)
-        address = noted.read_text().partition('"address": "')[2].partition('"')[0]
-        worker = ["worker", address, "--nworkers", "2", "--nthreads", "1"]
-        worker += ["--preload", "mol_pipeline.graph.worker_setup", "--local-directory", base]
-        with dask_process(*worker, *dask_options(files)):
-            yield address, files
+    with dask_over_tls(tmp_path_factory.mktemp("tls")) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="module")

@@ -3,14 +3,22 @@
 import re
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from mol_pipeline.contract.manifest import MANIFEST_NAME
+from tests.dask_over_tls import dask_over_tls, our_options
 from tests.fakes import FakeClip, write_samm_tree
 from tests.slurm.conftest import SCRIPTS, jobs, slurm, start_again_soon, wait_for_end, wait_until
 
 CLIPS = [FakeClip(f"{s:03d}_1_1", 1, 2, 6, "Anger", shift_px=1) for s in range(6, 16)]
+JOINED = Path("/sys/class/net/mol-bridge").exists()
+"""Whether install.sh made two nodes with networks of their own."""
+NODES = 2 if JOINED else 1
+NETWORK = (
+    {"interface": "mol0", "scheduler_interface": "mol-bridge"} if JOINED else {"interface": "lo"}
+)
 SETTINGS = ["--set", "sampling.frames=2", "--set", "shards.videos_per_shard=2"]
 
 
@@ -43,7 +51,7 @@ def cluster_file(directory, **settings):
     """A cluster file for this machine."""
     settings = {
         "scheduler": "slurm",
-        "interface": "lo",
+        **NETWORK,
         "minimum_jobs": 2,
         "maximum_jobs": 3,
         "memory": "1GiB",
@@ -66,13 +74,27 @@ def finished_videos(directory):
     return len(list(out.glob(".build/*.npz"))) + 2 * len(list(out.glob("shard-*.h5")))
 
 
-def test_two_or_three_jobs_give_the_bytes_of_a_local_build(local, tmp_path):
-    root, expected = local
+def test_one_process_a_local_cluster_tls_and_slurm_give_the_same_bytes(local, tmp_path):
+    root, expected = local  # of a local cluster
+    alone = molprep(root, tmp_path / "alone", "--workers", "1")
+    output, _ = alone.communicate(timeout=300)
+    assert alone.returncode == 0, output
+    with dask_over_tls(tmp_path) as (address, files):
+        options = ["--scheduler", address, *our_options(files)]
+        shared = molprep(root, tmp_path / "shared", *options)
+        output, _ = shared.communicate(timeout=300)
+    assert shared.returncode == 0, output
     build = molprep(root, tmp_path / "out", "--cluster", cluster_file(tmp_path))
     output, _ = build.communicate(timeout=300)
     assert build.returncode == 0, output
-    assert content(tmp_path / "out") == expected
     assert 2 <= len(logs(tmp_path)) <= 3
+    workers = {
+        re.search(r"Start worker at: +(\S+):\d+", one.read_text())[1] for one in logs(tmp_path)
+    }
+    assert len(hosts) == NODES, hosts
+    assert len(expected) == 6
+    for name in ("alone", "shared", "out"):
+        assert content(tmp_path / name) == expected
     wait_until(lambda: not jobs(), 30, "the jobs to end")
     assert not list((tmp_path / "logs").glob(".keys-*"))
 
