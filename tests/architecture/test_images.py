@@ -1,4 +1,4 @@
-"""Image recipes: a linter agrees, and they keep to the border between the two programs."""
+"""Images and scripts: linters agree, and images keep to the border between the two programs."""
 
 import subprocess
 import sys
@@ -13,6 +13,7 @@ from mol_model.config import PRESETS
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"
 HADOLINT = Path(sys.executable).with_name("hadolint")
+SHELLCHECK = HADOLINT.with_name("shellcheck")
 TINY_STEPS = PRESETS["tiny"].training.steps
 RECIPES = ("prep.Dockerfile", "train.Dockerfile")
 
@@ -33,6 +34,15 @@ def test_the_linter_would_complain(tmp_path):
     recipe.write_text("FROM python:latest\nRUN sudo ls\n")
     done = subprocess.run([HADOLINT, recipe], capture_output=True, text=True, timeout=60)
     assert done.returncode != 0 and "DL3007" in done.stdout
+
+
+def test_the_linter_of_shell_scripts_has_no_complaint():
+    scripts = [*ROOT.glob("*/*.sh"), *ROOT.glob("*/slurm/*.sh"), *ROOT.glob("*/slurm/*.sbatch")]
+    assert len(scripts) >= 6
+    done = subprocess.run(
+        [SHELLCHECK, "-S", "warning", *scripts], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(

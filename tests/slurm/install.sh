@@ -42,7 +42,7 @@ if ! munge -n >/dev/null 2>&1; then
 fi
 
 # Of an earlier run.
-for pid in $(cat /run/slurmctld.pid "$STATE"/*.pid 2>/dev/null); do
+cat /run/slurmctld.pid "$STATE"/*.pid 2>/dev/null | while read -r pid; do
     kill "$pid" 2>/dev/null || true
     while kill -0 "$pid" 2>/dev/null; do sleep 0.2; done
 done
@@ -82,6 +82,7 @@ else
     STARTS=("slurmd")
 fi
 
+# shellcheck disable=SC2329  # called through STARTS
 # Not by `ip netns exec`: it mounts another /sys, without the cgroups that slurmd looks for.
 in_node() {
     install -d "$STATE/$1"

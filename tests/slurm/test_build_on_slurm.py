@@ -91,7 +91,7 @@ def test_one_process_a_local_cluster_tls_and_slurm_give_the_same_bytes(local, tm
     workers = {
         re.search(r"Start worker at: +(\S+):\d+", one.read_text())[1] for one in logs(tmp_path)
     }
-    assert len(hosts) == NODES, hosts
+    assert len(workers) == NODES, workers
     assert len(expected) == 6
     for name in ("alone", "shared", "out"):
         assert content(tmp_path / name) == expected
