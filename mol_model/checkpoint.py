@@ -6,7 +6,6 @@
 The JSON is written last, by rename: tensors without their JSON do not count.
 """
 
-import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ from mol_model.release_import import (
     read_release,
     release_classes,
 )
-from mol_pipeline.contract.manifest import hash_file, write_atomically
+from mol_pipeline.contract.files import atomically, hash_file, write_atomically
 from mol_pipeline.errors import TrainingError
 
 FORMAT_VERSION = 2
@@ -82,16 +81,13 @@ def save_checkpoint(
             for key, value in state.items():
                 tensors[f"adam.{key}.{name}"] = torch.as_tensor(value).contiguous()
     target = path.with_suffix(".safetensors")
-    temporary = target.with_name(f".{target.name}.part")
     try:
-        save_file(tensors, temporary)
-        digest = hash_file(temporary)
-        temporary.replace(target)
+        with atomically(target) as place:
+            save_file(tensors, place)
+            digest = hash_file(place)
         complete = record.model_copy(update={"tensors_sha256": digest})
         write_atomically(path.with_suffix(".json"), complete.model_dump_json(indent=1).encode())
     except (OSError, SafetensorError) as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
         raise TrainingError(
             f"{target}: cannot be written ({error}); make room or choose another --out, then run "
             "again to continue"

@@ -16,7 +16,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from mol_model.protocols import Sample, common_mapping, sample_of
-from mol_pipeline.contract.manifest import Manifest, VideoRecord, hash_document, read_manifest
+from mol_pipeline.contract.files import hash_document
+from mol_pipeline.contract.manifest import Manifest, VideoRecord, read_manifest
 from mol_pipeline.contract.shard_layout import (
     CLIP_ARRAYS_BY_NAME,
     HDF5_DAMAGE,

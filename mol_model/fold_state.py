@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from mol_model.predictions import PREDICTIONS_NAME
-from mol_pipeline.contract.manifest import write_atomically
+from mol_pipeline.contract.files import write_atomically
 from mol_pipeline.errors import ManifestError, MolError, StoppedOnRequest
 
 RUNNING_NAME = "running.json"

@@ -14,7 +14,7 @@ import jinja2
 from mol_model.build import build_network
 from mol_model.config import RunConfig
 from mol_model.repeats import summarise_seeds
-from mol_pipeline.contract.manifest import write_atomically
+from mol_pipeline.contract.files import write_atomically
 from mol_pipeline.contract.settings import load_settings
 from mol_pipeline.errors import ConfigError
 

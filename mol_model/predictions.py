@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from mol_model.evaluation import VideoPrediction
-from mol_pipeline.contract.manifest import write_atomically
+from mol_pipeline.contract.files import write_atomically
 
 PREDICTIONS_NAME = "predictions.json"
 """In a fold's directory; a fold that has it is finished."""

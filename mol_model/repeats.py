@@ -12,7 +12,7 @@ from mol_model.config import RunConfig
 from mol_model.data import ShardSet
 from mol_model.fold_jobs import RunProgress
 from mol_model.runs import METRICS_NAME, RunOptions, SharedClips, choose_device, fit
-from mol_pipeline.contract.manifest import write_atomically
+from mol_pipeline.contract.files import write_atomically
 from mol_pipeline.errors import ConfigError
 
 SCORES = {

@@ -30,7 +30,7 @@ from mol_model.protocols import PROTOCOL_TITLES, Fold, make_folds
 from mol_model.selection import SELECTIONS
 from mol_model.statistics import ClipStatistics, clip_statistics
 from mol_model.warm_start import open_warm_start
-from mol_pipeline.contract.manifest import hash_document, write_atomically
+from mol_pipeline.contract.files import hash_document, write_atomically
 from mol_pipeline.contract.settings import dump_settings
 from mol_pipeline.errors import ConfigError
 

@@ -17,7 +17,7 @@ from pydantic import Field, field_validator
 
 from mol_model.config import ProtocolConfig, Settings
 from mol_model.fold_plan import plan_folds
-from mol_pipeline.contract.manifest import write_atomically
+from mol_pipeline.contract.files import write_atomically
 from mol_pipeline.errors import ConfigError, StoppedOnRequest
 
 TRAIN_COMMAND = "fit"

@@ -17,7 +17,7 @@ from mol_model.runs import METRICS_NAME, choose_device
 from mol_model.selection import SELECTIONS
 from mol_model.statistics import clip_statistics
 from mol_model.transforms import Normalisation
-from mol_pipeline.contract.manifest import write_atomically
+from mol_pipeline.contract.files import write_atomically
 from mol_pipeline.errors import ConfigError, TrainingError
 
 

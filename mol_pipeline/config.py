@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from mol_pipeline.contract.manifest import hash_document
+from mol_pipeline.contract.files import hash_document
 
 
 class Settings(BaseModel):

@@ -8,7 +8,7 @@ import dlib
 import numpy as np
 from numpy.typing import NDArray
 
-from mol_pipeline.contract.manifest import hash_file
+from mol_pipeline.contract.files import hash_file
 from mol_pipeline.contract.shard_layout import LANDMARK_POINTS
 from mol_pipeline.detection import FaceBox
 from mol_pipeline.errors import SourceError

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from mol_pipeline.contract.files import atomically
 from mol_pipeline.contract.manifest import (
     Manifest,
     RejectedVideo,
@@ -48,10 +49,8 @@ def merge(directories: Sequence[Path], out: Path) -> Manifest:
     for directory, manifest in parts:
         for shard in manifest.shards:
             # By rename: a merge that is stopped leaves no half of a shard under its name.
-            target = out / next(files).file
-            temporary = target.with_name(f".{target.name}.part")
-            shutil.copyfile(directory / shard.file, temporary)
-            temporary.replace(target)
+            with atomically(out / next(files).file) as place:
+                shutil.copyfile(directory / shard.file, place)
     write_manifest(merged, out)
     return merged
 

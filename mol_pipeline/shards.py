@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,8 @@ import hdf5plugin
 import numpy as np
 from numpy.typing import NDArray
 
-from mol_pipeline.contract.manifest import ShardRecord, hash_file
+from mol_pipeline.contract.files import atomically, hash_file
+from mol_pipeline.contract.manifest import ShardRecord
 from mol_pipeline.contract.shard_layout import (
     CLIP_ARRAYS,
     HDF5_DAMAGE,
@@ -63,7 +63,7 @@ def _compression(name: str) -> dict[str, Any]:
 def write_shard(
     path: Path, videos: Sequence[PreparedVideo], *, compression: str, config_hash: str
 ) -> ShardRecord:
-    """Write whole videos as one shard: temporary name, fsync, rename.
+    """Write whole videos as one shard, atomically.
 
     Equal videos give equal bytes: no time stamps, fixed order, fixed filter, and every
     dataset flushed before the next is begun. Without the flush HDF5 places chunks when a
@@ -78,14 +78,29 @@ def write_shard(
     """
     if not videos:
         raise ValueError("a shard holds at least one video")
+    # A task that Dask started twice must not write into the other's file.
+    with atomically(path) as place:
+        content_hash = _write_content(place, videos, compression, config_hash)
+        return ShardRecord(
+            file=path.name,
+            bytes=place.stat().st_size,
+            sha256=hash_file(place),
+            content_hash=content_hash,
+            clips=sum(video.clips for video in videos),
+            videos=len(videos),
+        )
+
+
+def _write_content(
+    place: Path, videos: Sequence[PreparedVideo], compression: str, config_hash: str
+) -> str:
+    """Every array and attribute of a shard; returns the hash of what it holds."""
     rows = sum(video.clips for video in videos)
     frames = videos[0].arrays["frames"].shape[1]
     video_of_row = np.repeat(np.arange(len(videos)), [video.clips for video in videos])
-    # A name of its own: a task that Dask started twice must not write into the other's file.
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     content = hashlib.sha256()
     open_datasets: list[h5py.Dataset] = []
-    with h5py.File(temporary, "w", libver="latest", track_order=False) as file:
+    with h5py.File(place, "w", libver="latest", track_order=False) as file:
         for array in CLIP_ARRAYS:
             if array.name == "video":
                 data = video_of_row
@@ -113,18 +128,7 @@ def write_shard(
         file.attrs["schema_version"] = SCHEMA_VERSION
         file.attrs["config_hash"] = config_hash
         file.attrs["content_hash"] = content.hexdigest()
-    with temporary.open("rb+") as raw:
-        os.fsync(raw.fileno())
-    record = ShardRecord(
-        file=path.name,
-        bytes=temporary.stat().st_size,
-        sha256=hash_file(temporary),
-        content_hash=content.hexdigest(),
-        clips=rows,
-        videos=len(videos),
-    )
-    temporary.replace(path)
-    return record
+    return content.hexdigest()
 
 
 def _write_video_table(

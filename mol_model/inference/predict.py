@@ -22,7 +22,8 @@ from mol_model.inference.video import (
 from mol_model.network import MOL
 from mol_model.transforms import Normalisation
 from mol_pipeline.config import BuildConfig
-from mol_pipeline.contract.manifest import MANIFEST_NAME, write_atomically
+from mol_pipeline.contract.files import write_atomically
+from mol_pipeline.contract.manifest import MANIFEST_NAME
 from mol_pipeline.contract.settings import load_settings
 from mol_pipeline.errors import ConfigError
 from mol_pipeline.stages import Kernels, Rejection, load_kernels

@@ -23,7 +23,7 @@ from mol_model.reproduction.table import make_table, write_table
 from mol_model.reproduction.units import Unit
 from mol_model.runs import METRICS_NAME, RunOptions, SharedClips, choose_device, fit
 from mol_model.stopping import asked_to_stop, listen_for_stop
-from mol_pipeline.contract.manifest import write_atomically
+from mol_pipeline.contract.files import write_atomically
 from mol_pipeline.errors import ConfigError, MolError, StoppedOnRequest, TrainingError
 
 logger = logging.getLogger(__name__)

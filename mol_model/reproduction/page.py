@@ -9,7 +9,7 @@ import markupsafe
 
 from mol_model.report import STYLE
 from mol_model.reproduction.table import ours_text, paper_text
-from mol_pipeline.contract.manifest import write_atomically
+from mol_pipeline.contract.files import write_atomically
 
 PAGE_NAME = "report.html"
 

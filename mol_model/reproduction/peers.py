@@ -6,7 +6,7 @@ from typing import Any
 
 from mol_model.peers import NotInstalled, evaluate_peer, load_flow_predictor, load_predictor
 from mol_model.reproduction.units import PeerUnit
-from mol_pipeline.contract.manifest import hash_file, write_atomically
+from mol_pipeline.contract.files import hash_file, write_atomically
 
 PEER_NAME = "peer.json"
 """In the directory of a peer's row."""

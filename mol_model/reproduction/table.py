@@ -15,7 +15,7 @@ from mol_model.reproduction.document import Row
 from mol_model.reproduction.peers import peer_metrics
 from mol_model.reproduction.plan import Plan
 from mol_model.reproduction.units import Unit
-from mol_pipeline.contract.manifest import write_atomically
+from mol_pipeline.contract.files import write_atomically
 
 TABLE_NAME = "table.json"
 MARKDOWN_NAME = "table.md"

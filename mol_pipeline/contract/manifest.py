@@ -4,15 +4,13 @@ A shard that no manifest names does not exist. Nothing in here depends on the
 clock, the host or the number of workers, so that equal input gives equal bytes.
 """
 
-import hashlib
 import json
-import os
-import uuid
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from mol_pipeline.contract.files import write_atomically
 from mol_pipeline.contract.shard_layout import SCHEMA_VERSION
 from mol_pipeline.errors import ManifestError
 
@@ -195,32 +193,6 @@ class Manifest(Record):
     def classes(self) -> dict[str, tuple[str, ...]]:
         """Mapping name -> its classes in their fixed order."""
         return {one.mapping: one.classes for one in self.mappings}
-
-
-def canonical_json(document: object) -> bytes:
-    """Serialise so that equal documents give equal bytes (sorted keys, no spaces)."""
-    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-
-
-def hash_document(document: object) -> str:
-    """SHA-256 of the canonical form of a JSON-able document."""
-    return hashlib.sha256(canonical_json(document)).hexdigest()
-
-
-def hash_file(path: Path) -> str:
-    """SHA-256 of a file's bytes, read in blocks."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write beside the target, fsync, rename: a reader sees the old or the new file."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def manifest_bytes(manifest: Manifest) -> bytes:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from mol_pipeline.contract.manifest import canonical_json
+from mol_pipeline.contract.files import canonical_json
 from mol_pipeline.errors import ConfigError
 
 Model = TypeVar("Model", bound=BaseModel)

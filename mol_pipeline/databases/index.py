@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
+from mol_pipeline.contract.files import hash_document
 from mol_pipeline.contract.index_document import IndexDocument, count_clips
 from mol_pipeline.contract.labels import (
     LabelMapping,
@@ -21,7 +22,6 @@ from mol_pipeline.contract.manifest import (
     IndexOptions,
     KeyFrames,
     RejectedVideo,
-    hash_document,
 )
 from mol_pipeline.errors import ConfigError
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from distributed import Future, KilledWorker, as_completed
 
 from mol_pipeline.config import BuildConfig
+from mol_pipeline.contract.files import hash_file
 from mol_pipeline.contract.labels import LabelMapping
 from mol_pipeline.contract.manifest import (
     MANIFEST_NAME,
@@ -24,7 +25,6 @@ from mol_pipeline.contract.manifest import (
     Part,
     Provenance,
     RejectedVideo,
-    hash_file,
     read_manifest,
     write_manifest,
 )

@@ -14,7 +14,6 @@ Whatever is missing here is made again; whatever is here is whole.
 import contextlib
 import json
 import shutil
-import uuid
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
+from mol_pipeline.contract.files import atomically, canonical_json, hash_file, write_atomically
 from mol_pipeline.contract.manifest import (
     MANIFEST_NAME,
     Part,
@@ -32,9 +32,6 @@ from mol_pipeline.contract.manifest import (
     RejectedVideo,
     ShardRecord,
     VideoRecord,
-    canonical_json,
-    hash_file,
-    write_atomically,
 )
 from mol_pipeline.errors import ConfigError
 from mol_pipeline.shards import PreparedVideo
@@ -189,12 +186,10 @@ class Workplace:
             write_atomically(self._video_path(video, ".json"), content)
             return
         path = self._video_path(video, ".npz")
-        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
         meta = json.dumps([dict(outcome.identity), dict(outcome.key_frames), outcome.several_faces])
-        with temporary.open("wb") as file:
-            parts: dict[str, Any] = {**outcome.arrays, "_meta": np.array(meta)}
+        parts: dict[str, Any] = {**outcome.arrays, "_meta": np.array(meta)}
+        with atomically(path) as place, place.open("wb") as file:
             np.savez(file, **parts)
-        temporary.replace(path)
 
     def spooled(self, video: int) -> PreparedVideo | RejectedVideo | None:
         """Outcome of a video kept by `spool`, or None if there is none that is whole."""

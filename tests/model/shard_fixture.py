@@ -5,6 +5,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from mol_pipeline.contract.files import hash_file
 from mol_pipeline.contract.labels import EMOTION, LABEL_MAPPINGS
 from mol_pipeline.contract.manifest import (
     ClassSet,
@@ -13,7 +14,6 @@ from mol_pipeline.contract.manifest import (
     Provenance,
     ShardRecord,
     VideoRecord,
-    hash_file,
     write_manifest,
 )
 from mol_pipeline.contract.shard_layout import ALIGNED_PX, CLIP_ARRAYS, SCHEMA_VERSION

@@ -1,0 +1,50 @@
+"""Files that a reader finds whole or not at all, and fingerprints of documents and files."""
+
+import contextlib
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def atomically(path: Path) -> Iterator[Path]:
+    """A place to write `path` to: when the block ends it is synced to disk and renamed.
+
+    A reader sees the old or the new file, never a half of one. Two writers of the same file do
+    not meet, since each place has a name of its own. If the block fails nothing stays.
+    """
+    place = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+    try:
+        yield place
+        with place.open("rb+") as written:
+            os.fsync(written.fileno())
+        place.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            place.unlink(missing_ok=True)
+        raise
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a whole file, see `atomically`."""
+    with atomically(path) as place:
+        place.write_bytes(content)
+
+
+def canonical_json(document: object) -> bytes:
+    """Serialise so that equal documents give equal bytes (sorted keys, no spaces)."""
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def hash_document(document: object) -> str:
+    """SHA-256 of the canonical form of a JSON-able document."""
+    return hashlib.sha256(canonical_json(document)).hexdigest()
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file's bytes, read in blocks."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
