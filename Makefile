@@ -31,7 +31,7 @@ test-slurm: $(VENV)/.installed
 	tests/slurm/install.sh
 	$(BIN)/python -m pytest -m slurm tests/slurm
 
-# Every image built by its engine, and the demo in it: Debian, as root, 15 minutes. PATHS="FILE DIR"
+# Every image built by its engine, and the demo in it: Debian, as root, 16 minutes. PATHS="FILE DIR"
 # for what pip needs from this machine.
 test-images: $(VENV)/.installed
 	$(BIN)/hadolint docker/*.Dockerfile

@@ -77,7 +77,7 @@ compose down -v >/dev/null 2>&1 || true
 # One after the other: podman-compose 1.6 does not wait for a service to complete.
 for service in database prepare train; do compose run --rm --no-deps "$service"; done
 podman run --rm -v mol-demo_mol:/mol --entrypoint ls mol-train -l /mol/run/report.html
-compose down -v >/dev/null
+compose down -v >/dev/null 2>&1
 
 said "docker/mol.def"
 fresh sid "$WORK/sid" apptainer,ca-certificates

@@ -11,6 +11,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "pipelines" / "slurm"
+JOINED = Path("/sys/class/net/mol-bridge").exists()
+"""Whether install.sh made two nodes with networks of their own."""
+NODES = 2 if JOINED else 1
 BINARIES = Path(sys.executable).parent
 
 

@@ -42,7 +42,7 @@ if ! munge -n >/dev/null 2>&1; then
 fi
 
 # Of an earlier run.
-cat /run/slurmctld.pid "$STATE"/*.pid 2>/dev/null | while read -r pid; do
+{ cat /run/slurmctld.pid "$STATE"/*.pid 2>/dev/null || true; } | while read -r pid; do
     kill "$pid" 2>/dev/null || true
     while kill -0 "$pid" 2>/dev/null; do sleep 0.2; done
 done
@@ -58,13 +58,14 @@ add_node() {
     ip -n "$name" address add "$address/24" dev mol0
     ip -n "$name" link set mol0 up
     ip -n "$name" link set lo up
-    printf '127.0.0.1 localhost\n%s %s\n' "$address" "$name" > "$STATE/$name.hosts"
 }
 
 add_network() {
     ip link add "$BRIDGE" type bridge && ip address add "$NETWORK.1/24" dev "$BRIDGE" \
         && ip link set "$BRIDGE" up && add_node mol-node1 "$NETWORK.11" \
-        && add_node mol-node2 "$NETWORK.12"
+        && add_node mol-node2 "$NETWORK.12" || return
+    printf '127.0.0.1 localhost\n%s mol-node1\n%s mol-node2\n' "$NETWORK.11" "$NETWORK.12" \
+        > "$STATE/hosts"
 }
 
 HOST=$(hostname -s)
@@ -87,7 +88,7 @@ fi
 in_node() {
     install -d "$STATE/$1"
     nsenter --net="/run/netns/$1" unshare --uts --mount sh -c \
-        "mount --bind '$STATE/$1.hosts' /etc/hosts && hostname $1 && slurmd" || failed
+        "mount --bind '$STATE/hosts' /etc/hosts && hostname $1 && slurmd" || failed
 }
 
 failed() {

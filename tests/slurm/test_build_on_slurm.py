@@ -3,19 +3,24 @@
 import re
 import signal
 import subprocess
-from pathlib import Path
 
 import pytest
 
 from mol_pipeline.contract.manifest import MANIFEST_NAME
 from tests.dask_over_tls import dask_over_tls, our_options
 from tests.fakes import FakeClip, write_samm_tree
-from tests.slurm.conftest import SCRIPTS, jobs, slurm, start_again_soon, wait_for_end, wait_until
+from tests.slurm.conftest import (
+    JOINED,
+    NODES,
+    SCRIPTS,
+    jobs,
+    slurm,
+    start_again_soon,
+    wait_for_end,
+    wait_until,
+)
 
 CLIPS = [FakeClip(f"{s:03d}_1_1", 1, 2, 6, "Anger", shift_px=1) for s in range(6, 16)]
-JOINED = Path("/sys/class/net/mol-bridge").exists()
-"""Whether install.sh made two nodes with networks of their own."""
-NODES = 2 if JOINED else 1
 NETWORK = (
     {"interface": "mol0", "scheduler_interface": "mol-bridge"} if JOINED else {"interface": "lo"}
 )

@@ -11,6 +11,7 @@ import pytest
 from mol_model.submission import SCRIPT_NAME, TRAIN_COMMAND
 from tests.model.shard_fixture import write_shards
 from tests.slurm.conftest import (
+    NODES,
     SCRIPTS,
     jobs,
     slurm,
@@ -135,20 +136,40 @@ def test_a_task_that_was_asked_to_stop_is_queued_again(tmp_path, monkeypatch):
     requeued(job, ready, saved, ["scancel", "--signal=USR1"])
 
 
-def test_pretraining_that_was_asked_to_stop_is_queued_again(tmp_path, monkeypatch):
-    # What torchrun starts stands in a package of the same name in the job's directory.
-    ready, saved = tmp_path / "ready", tmp_path / "saved"
-    (tmp_path / "mol_model").mkdir()
-    (tmp_path / "mol_model/__init__.py").touch()
-    body = SAVES_WHEN_ASKED.format(saved=str(saved), ready=str(ready), signal="SIGTERM")
-    (tmp_path / "mol_model/__main__.py").write_text(body)
-    monkeypatch.setenv("SLURM_GPUS_ON_NODE", "2")
-    monkeypatch.setenv("PYTHONSAFEPATH", "")
+def test_preempted_pretraining_on_all_nodes_learns_what_one_process_learns(local, tmp_path):
+    shards, _ = local
+    settings = ["--shards", shards, "--preset", "tiny", "--device", "cpu"]
+    for setting in ("steps=24", "batch_size=4", "log_every=1", "learning_rate=0.0003"):
+        settings += ["--set", f"training.{setting}"]
+    settings += ["--set", "model.dropout=0.0"]
+    alone, out = tmp_path / "alone", tmp_path / "out"
+    words = list(map(str, ["moltrain", "pretrain", "--out", alone, *settings]))
+    subprocess.run(words, check=True, capture_output=True, env=AS_A_TASK)
     job = slurm(
-        *("sbatch", "--parsable", "--cpus-per-task=1", "--mem=2G", f"--chdir={tmp_path}"),
-        *(f"--output={tmp_path / 'log'}", SCRIPTS / "pretrain.sbatch"),
+        *("sbatch", "--parsable", f"--nodes={NODES}", "--cpus-per-task=1", "--mem=2G"),
+        *(f"--chdir={tmp_path}", f"--output={tmp_path / 'log'}"),
+        *(SCRIPTS / "pretrain.sbatch", "--out", out, *settings),
     )
-    requeued(job, ready, saved, ["scancel", "--batch", "--signal=USR1"])
+    wait_until(lambda: len(steps(out)) > 3, 120, "four steps")
+    slurm("scancel", "--batch", "--signal=USR1", job)
+    start_again_soon(job)
+    stopped_at = len(steps(out))
+    assert 3 < stopped_at < 24
+    assert wait_for_end(job) == {"COMPLETED"}, (tmp_path / "log").read_text()
+    assert (tmp_path / "log").read_text().count("the state is saved: run again to continue") >= 1
+    first, *later = zip(steps(alone), steps(out), strict=True)
+    assert first[1] == pytest.approx(first[0], rel=1e-5)
+    for one, shared in later:  # Adam makes the last digit of a small gradient a whole step
+        assert shared == pytest.approx(one, rel=0.05, abs=1e-3)
+
+
+def steps(run):
+    """What the log says of each step, but for times."""
+    return [
+        {name: line[name] for name in ("step", "total", "expression", "flow", "landmarks")}
+        for log in run.glob("**/metrics.jsonl")
+        for line in map(json.loads, log.read_text().splitlines())
+    ]
 
 
 def requeued(job, ready, saved, ask):
