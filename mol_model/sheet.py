@@ -54,7 +54,8 @@ class Sheet:
         self.band = round(side * WORDS_INCHES / PICTURE_INCHES)
         self.gap = round(side * GAP_INCHES / PICTURE_INCHES)
         self.rows, self.columns = rows, columns
-        self.canvas = np.full((rows * (side + self.band), columns * (side + self.gap), 3), 255)
+        extent = (rows * (side + self.band), columns * (side + self.gap), 3)
+        self.canvas = np.full(extent, 255, dtype=np.uint8)
         self.words: list[tuple[float, float, str]] = []
         self.points: list[tuple[Array, str]] = []
         self.legend_inches = LEGEND_INCHES if legend else 0.0
@@ -98,7 +99,7 @@ class Sheet:
 
     def _fill(self, axis: Axes) -> None:
         axis.set_axis_off()
-        axis.imshow(self.canvas.astype(np.uint8), aspect="auto")
+        axis.imshow(self.canvas, aspect="auto")
         for x, y, words in self.words:
             axis.text(x, y, words, ha="center", va="bottom", fontsize=8)
         for points, colour in self.points:
