@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from mol_model.figures import draw_flow, draw_landmark_frames, draw_warp
+from mol_model.sheet import Sheet
 from mol_model.warp import warp
 
 
@@ -72,3 +73,16 @@ def test_each_figure_is_a_picture_that_depends_on_the_estimate(tmp_path):
     cyan = (one[..., 2] > 0.9) & (one[..., 0] < 0.1)
     assert cyan.sum() > 50
     assert not ((alone[..., 2] > 0.9) & (alone[..., 0] < 0.1)).any()
+
+
+def test_a_long_title_goes_on_in_the_next_line_and_pictures_keep_their_place():
+    sheet = Sheet(1, 2, 32)
+    sheet.place(0, 1, "a square", np.zeros((16, 16, 3), dtype=np.uint8))
+    figure = sheet.draw("held out: samm/006/006_1_1: Dlib cyan, the network red")
+    figure.draw_without_rendering()
+    (title,) = figure.texts
+    extent = title.get_window_extent()
+    assert "\n" in title.get_text()
+    assert extent.x0 >= 0 and extent.x1 <= figure.bbox.width
+    assert sheet.canvas[:, :32].min() == 255
+    assert (sheet.canvas[-24:-8, -25:-9] == 0).all() and sheet.canvas[-7:].min() == 255
