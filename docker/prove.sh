@@ -18,7 +18,9 @@ BASE=$(sed -n 's/^FROM \([^ ]*\).*/\1/p' docker/prep.Dockerfile | head -1)
 PLACES=(/etc/ssl/certs "${NEEDED[@]}")
 
 [ "$(id -u)" = 0 ] || { echo "prove.sh: must be root (it mounts and unpacks file systems)" >&2; exit 3; }
-if ! command -v podman runc debootstrap newuidmap >/dev/null; then
+if ! type podman runc debootstrap newuidmap &>/dev/null; then
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -q
     apt-get install -y -q --no-install-recommends podman runc debootstrap uidmap netavark
 fi
 mkdir -p "$WORK"
@@ -49,7 +51,7 @@ fresh() {
     done
 }
 
-if ! podman image exists "$BASE" && ! timeout 60 podman pull -q "$BASE" 2>/dev/null; then
+if ! podman image exists "$BASE" && ! timeout 600 podman pull -q "docker.io/library/$BASE" 2>/dev/null; then
     fresh bookworm "$WORK/base" python3,python3-venv,python-is-python3,ca-certificates
     tar -C "$WORK/base" -c . | podman import -q - "docker.io/library/$BASE"
 fi
