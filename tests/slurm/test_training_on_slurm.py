@@ -21,10 +21,13 @@ from tests.slurm.conftest import (
     wait_until,
 )
 
-AS_A_TASK = {**os.environ, "SLURM_CPUS_PER_TASK": "1"}
-"""Environment of the runs to compare with: the order of a sum depends on the threads."""
-
 SETTINGS = ["--preset", "tiny", "--set", "training.steps=6", "--set", "training.batch_size=4"]
+
+
+def run_alone(*words):
+    """What to compare with, on one thread as in a task: the order of a sum depends on threads."""
+    environment = {**os.environ, "SLURM_CPUS_PER_TASK": "1"}
+    subprocess.run(list(map(str, words)), check=True, capture_output=True, env=environment)
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +36,7 @@ def local(tmp_path_factory):
     base = tmp_path_factory.mktemp("loso")
     shards = write_shards(base / "shards", subjects=4)
     train = ["moltrain", TRAIN_COMMAND, "--shards", shards, "--out", base / "run", "--jobs", "1"]
-    words = list(map(str, [*train, *SETTINGS]))
-    subprocess.run(words, check=True, capture_output=True, env=AS_A_TASK)
+    run_alone(*train, *SETTINGS)
     return shards, base / "run"
 
 
@@ -78,8 +80,7 @@ def test_a_preempted_run_saves_is_queued_again_and_ends_with_the_same_numbers(lo
     settings += ["--set", "protocol.k=2"]
     out, undisturbed = tmp_path / "run", tmp_path / "undisturbed"
     train = ["moltrain", TRAIN_COMMAND, "--protocol", "k-fold", "--shards", shards]
-    words = list(map(str, [*train, "--out", undisturbed, *settings]))
-    subprocess.run(words, check=True, capture_output=True, env=AS_A_TASK)
+    run_alone(*train, "--out", undisturbed, *settings)
     text = slurm(
         *("moltrain", "submit", "--dry-run", "--protocol", "k-fold", "--shards", shards),
         *("--out", out, "--gres", "none", "--cpus", "1", "--memory", "2G", *settings),
@@ -143,8 +144,7 @@ def test_preempted_pretraining_on_all_nodes_learns_what_one_process_learns(local
         settings += ["--set", f"training.{setting}"]
     settings += ["--set", "model.dropout=0.0"]
     alone, out = tmp_path / "alone", tmp_path / "out"
-    words = list(map(str, ["moltrain", "pretrain", "--out", alone, *settings]))
-    subprocess.run(words, check=True, capture_output=True, env=AS_A_TASK)
+    run_alone("moltrain", "pretrain", "--out", alone, *settings)
     job = slurm(
         *("sbatch", "--parsable", f"--nodes={NODES}", "--cpus-per-task=1", "--mem=2G"),
         *(f"--chdir={tmp_path}", f"--output={tmp_path / 'log'}"),
