@@ -47,17 +47,18 @@ fi
     while kill -0 "$pid" 2>/dev/null; do sleep 0.2; done
 done
 for node in $(ip netns list 2>/dev/null | grep -o '^mol-node[12]'); do ip netns delete "$node"; done
-ip link delete "$BRIDGE" 2>/dev/null || true
+# A deleted namespace lives on with its last process, and so would its cable.
+for link in mol-cable-1 mol-cable-2 "$BRIDGE"; do ip link delete "$link" 2>/dev/null || true; done
 
 # A network card `mol0` in a namespace, joined to the bridge by a cable.
 add_node() {
     local name=$1 address=$2 cable=mol-cable-${1: -1}
-    ip netns add "$name"
-    ip link add "$cable" type veth peer name mol0 netns "$name"
-    ip link set "$cable" master "$BRIDGE" up
-    ip -n "$name" address add "$address/24" dev mol0
-    ip -n "$name" link set mol0 up
-    ip -n "$name" link set lo up
+    ip netns add "$name" \
+        && ip link add "$cable" type veth peer name mol0 netns "$name" \
+        && ip link set "$cable" master "$BRIDGE" up \
+        && ip -n "$name" address add "$address/24" dev mol0 \
+        && ip -n "$name" link set mol0 up \
+        && ip -n "$name" link set lo up
 }
 
 add_network() {
