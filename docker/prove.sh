@@ -88,7 +88,8 @@ rm -rf "$WORK/sid/work/"*
 podman save -q --format docker-archive -o "$WORK/sid/work/base.tar" "$BASE"
 sed 's|^Bootstrap: .*|Bootstrap: docker-archive|; s|^From: .*|From: /work/base.tar|' docker/mol.def \
     > "$WORK/sid/work/mol.def"
-cp -r constraints.txt pyproject.toml README.md LICENSE mol_pipeline mol_model pipelines "$WORK/sid/work"
+# What an engine gets to see.
+sed -n 's/^!//p' .dockerignore | xargs cp -r -t "$WORK/sid/work"
 binds=$(for path in /etc/ssl/certs/ca-certificates.crt "${NEEDED[@]}"; do printf -- ' -B %s' "$path"; done)
 cat > "$WORK/sid/work/steps.sh" <<END
 set -e

@@ -214,7 +214,7 @@ def pretrain(**given: Any) -> None:
 
 @main.command()
 @click.option("--checkpoint", type=FOLDER, required=True, help="Of a fold, or of 'pretrain'.")
-@click.option("--shards", type=FOLDER, multiple=True, required=True, help="May be repeated.")
+@SHARDS
 @click.option("--out", type=FOLDER, required=True, help="Directory for the tables.")
 @DEVICE
 @click.option(
@@ -478,7 +478,7 @@ def predict(
 
 
 @main.command()
-@click.option("--shards", type=FOLDER, multiple=True, required=True, help="May be repeated.")
+@SHARDS
 @click.option("--flow-predictor", metavar="MODULE:CALLABLE|raft", help="Frames to flow.")
 @click.option("--landmark-predictor", metavar="MODULE:CALLABLE", help="Frames to landmarks.")
 @click.option("--weights", type=FOLDER, help="Weights for raft; nothing is downloaded.")

@@ -66,17 +66,16 @@ def draw_flow(
     names = labels or [str(k) for k in range(pairs + 1)]
     measured = estimate if truth is None else truth
     peak = max(float(np.percentile(np.hypot(measured[:, 0], measured[:, 1]), PEAK_PERCENTILE)), 0.1)
-    rows = [("TV-L1", truth), ("", estimate)] if truth is not None else [("", estimate)]
-    sheet = Sheet(1 + len(rows), pairs + 1, frames.shape[-1])
+    side = frames.shape[-1]
+    sheet = Sheet(2 if truth is None else 3, pairs + 1, side)
     for k in range(pairs):
         sheet.place(0, k, f"frame {names[k]}", grey(frames[k]))
-        for row, (name, flow) in enumerate(rows, start=1):
-            words = f"{name} {names[k]} → {names[k + 1]}".strip()
-            if flow is estimate and truth is not None:
-                words = f"EPE {np.hypot(*(estimate[k] - truth[k])).mean():.2f} px"
-            sheet.place(row, k, words, flow_to_rgb(flow[k], peak))
-    wheel = colour_wheel(min(96, frames.shape[-1]))
-    sheet.place(0, pairs, f"rim = {peak:.2f} px", wheel)
+        words = f"{names[k]} → {names[k + 1]}"
+        if truth is not None:
+            sheet.place(1, k, f"TV-L1 {words}", flow_to_rgb(truth[k], peak))
+            words = f"EPE {np.hypot(*(estimate[k] - truth[k])).mean():.2f} px"
+        sheet.place(sheet.rows - 1, k, words, flow_to_rgb(estimate[k], peak))
+    sheet.place(0, pairs, f"rim = {peak:.2f} px", colour_wheel(min(96, side)))
     save_png(sheet.draw(title), path)
 
 

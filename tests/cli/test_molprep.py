@@ -18,8 +18,8 @@ from mol_pipeline.cli import main
 from mol_pipeline.contract.manifest import MANIFEST_NAME, Manifest
 from mol_pipeline.databases.names import DATABASES
 from mol_pipeline.databases.registry import ADAPTERS
-from tests.cli.in_process import run_here
 from tests.fakes import FakeClip, write_samm_tree
+from tests.in_process import run_here
 
 MOLPREP = str(Path(sys.executable).with_name("molprep"))
 CLIPS = [FakeClip("006_1_1", 5, 6, 8, "Anger"), FakeClip("007_1_1", 20, 21, 22, "Happiness")]

@@ -16,7 +16,7 @@ from mol_model.build import build_network
 from mol_model.checkpoint import load_checkpoint, restore
 from mol_model.cli import PRESET_NAMES, main
 from mol_model.config import PRESETS
-from tests.cli.in_process import run_here
+from tests.in_process import run_here
 from tests.model.release_oracle import random_state
 from tests.model.shard_fixture import write_shards
 

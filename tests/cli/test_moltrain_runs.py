@@ -14,7 +14,7 @@ import pytest
 
 from mol_model.cli import main
 from mol_model.comparison import mcnemar
-from tests.cli.in_process import run_here
+from tests.in_process import run_here
 from tests.model.shard_fixture import write_shards
 
 BIN = Path(sys.executable).parent

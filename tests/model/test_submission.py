@@ -4,7 +4,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 from mol_model.cli import main
 from mol_model.submission import (
@@ -17,6 +16,7 @@ from mol_model.submission import (
 )
 from mol_pipeline.contract.settings import load_settings
 from mol_pipeline.errors import ConfigError
+from tests.in_process import invoke
 from tests.model.shard_fixture import write_shards
 
 READY_MADE = Path(__file__).parents[2] / "pipelines" / "slurm" / SCRIPT_NAME
@@ -28,10 +28,7 @@ def shards(tmp_path_factory):
 
 
 def run(*arguments):
-    result = CliRunner().invoke(main, ["submit", *map(str, arguments)])
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
+    return invoke(main, "submit", *arguments)
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,12 @@
 import csv
 import json
 import shutil
+from functools import partial
 
 import cv2
 import h5py
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
 from mol_pipeline.cli import main
 from mol_pipeline.contract.manifest import MANIFEST_NAME, Part, read_manifest, write_manifest
@@ -16,6 +16,7 @@ from mol_pipeline.errors import ConfigError, ManifestError
 from mol_pipeline.graph.run import shard_members
 from mol_pipeline.merge import merge
 from tests.fakes import FakeClip, write_samm_tree
+from tests.in_process import invoke
 
 CLIPS = [
     FakeClip("006_1_1", 5, 6, 8, "Anger", shift_px=2),
@@ -29,11 +30,7 @@ CLIPS = [
 SETTINGS = ["--set", "sampling.frames=2", "--set", "shards.videos_per_shard=2", "--workers", "1"]
 
 
-def run(*arguments):
-    result = CliRunner().invoke(main, [*map(str, arguments)])
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
+run = partial(invoke, main)
 
 
 def content(directory):

@@ -3,11 +3,11 @@
 import dask
 import pytest
 import trustme
-from click.testing import CliRunner
 
 from mol_pipeline.cli import main
 from tests.dask_over_tls import dask_over_tls, our_options
 from tests.fakes import FakeClip, write_samm_tree
+from tests.in_process import invoke
 
 CLIPS = [FakeClip(f"{s:03d}_1_1", 1, 2, 3, "Anger", shift_px=1) for s in range(6, 10)]
 
@@ -37,10 +37,7 @@ def database(tmp_path_factory):
 def run(database, out, *options):
     command = ["build", "--dataset", "samm", "--root", database, "--out", out, *options]
     command += ["--set", "sampling.frames=2", "--set", "shards.videos_per_shard=2"]
-    result = CliRunner().invoke(main, [*map(str, command)])
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
+    return invoke(main, *command)
 
 
 def content(directory):

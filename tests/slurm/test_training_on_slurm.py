@@ -100,14 +100,7 @@ def test_a_preempted_run_saves_is_queued_again_and_ends_with_the_same_numbers(lo
         assert (out / name).read_bytes() == (undisturbed / name).read_bytes(), name
 
 
-def program(directory, name, body):
-    """An executable that stands for a program of ours, to look at the script alone."""
-    path = directory / name
-    path.write_text(f"#!{sys.executable}\n{body}")
-    path.chmod(0o755)
-
-
-SAVES_WHEN_ASKED = """
+SAVES_WHEN_ASKED = """#!{python}
 import pathlib, signal, sys, time
 saved = pathlib.Path({saved!r})
 if saved.exists():
@@ -115,7 +108,7 @@ if saved.exists():
 def stop(*_):
     saved.write_text("state")
     sys.exit(75)
-signal.signal(signal.{signal}, stop)
+signal.signal(signal.SIGUSR1, stop)
 pathlib.Path({ready!r}).touch()
 time.sleep(120)
 """
@@ -123,8 +116,12 @@ time.sleep(120)
 
 def test_a_task_that_was_asked_to_stop_is_queued_again(tmp_path, monkeypatch):
     ready, saved = tmp_path / "ready", tmp_path / "saved"
-    body = SAVES_WHEN_ASKED.format(saved=str(saved), ready=str(ready), signal="SIGUSR1")
-    program(tmp_path, "moltrain", body)
+    # Stands for our program, to look at the script alone.
+    program = tmp_path / "moltrain"
+    program.write_text(
+        SAVES_WHEN_ASKED.format(python=sys.executable, saved=str(saved), ready=str(ready))
+    )
+    program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/local/bin:/usr/bin:/bin")
     text = (SCRIPTS / SCRIPT_NAME).read_text()
     for site in ("#SBATCH --partition=gpu", "#SBATCH --gres=gpu:1", "source $HOME/mol"):
@@ -134,7 +131,11 @@ def test_a_task_that_was_asked_to_stop_is_queued_again(tmp_path, monkeypatch):
     script = tmp_path / SCRIPT_NAME
     script.write_text(f"{text}\n")
     job = slurm("sbatch", "--parsable", f"--output={tmp_path / 'log'}", script)
-    requeued(job, ready, saved, ["scancel", "--signal=USR1"])
+    wait_until(ready.exists, 60, "the program to start")
+    slurm("scancel", "--signal=USR1", job)
+    wait_until(saved.exists, 60, "the program to save")
+    start_again_soon(job)
+    assert wait_for_end(job) == {"COMPLETED"}
 
 
 def test_preempted_pretraining_on_all_nodes_learns_what_one_process_learns(local, tmp_path):
@@ -170,12 +171,3 @@ def steps(run):
         for log in run.glob("**/metrics.jsonl")
         for line in map(json.loads, log.read_text().splitlines())
     ]
-
-
-def requeued(job, ready, saved, ask):
-    """Ask a job to stop once its program runs; it must save, wait in the queue and complete."""
-    wait_until(ready.exists, 60, "the program to start")
-    slurm(*ask, job)
-    wait_until(saved.exists, 60, "the program to save")
-    start_again_soon(job)
-    assert wait_for_end(job) == {"COMPLETED"}
