@@ -7,7 +7,7 @@ DEMO ?= demo-output
 SUBJECTS ?= 8
 FIT ?=
 
-.PHONY: demo test test-slurm test-images check fix constraints clean
+.PHONY: demo test trust test-slurm test-images check fix constraints clean
 
 # The main job on synthetic faces: render, prepare, train and test, report.
 demo: $(VENV)/.installed
@@ -25,6 +25,10 @@ demo: $(VENV)/.installed
 # Everything that CI checks.
 test: check
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=15
+
+# The long tests of what docs/trust.md promises: kills, flips, fuzz, hostile files. 15 minutes.
+trust: $(VENV)/.installed
+	$(BIN)/python -m tests.trust --page docs/trust.md --out benchmarks/results/trust.json
 
 # Jobs on a real SLURM, which is installed on this machine first: Debian, as root.
 test-slurm: $(VENV)/.installed

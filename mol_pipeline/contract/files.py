@@ -4,9 +4,12 @@ import contextlib
 import hashlib
 import json
 import os
+import stat
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+
+from mol_pipeline.errors import ManifestError
 
 
 @contextlib.contextmanager
@@ -48,3 +51,36 @@ def hash_file(path: Path) -> str:
     """SHA-256 of a file's bytes, read in blocks."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def path_beside(document: Path, name: str) -> Path:
+    """Path of a file or folder that a document names, in the document's own directory.
+
+    A name is one component. Whoever passes on a directory writes its documents: no name in them
+    leads to another place, on any system that may read it.
+
+    Raises:
+        ManifestError: If the name is no plain one.
+    """
+    if (
+        name in {"", ".", ".."}
+        or not name.isprintable()
+        or any(character in name for character in '/\\:*?"<>|')
+    ):
+        raise ManifestError(
+            f"{document}: names {name!r}, which lies outside its directory or is no plain file "
+            "name; nothing elsewhere is read or written because a document says so"
+        )
+    return document.parent / name
+
+
+def is_plain_file(path: Path) -> bool:
+    """Whether a path is a file itself: no link, folder, FIFO or device.
+
+    A directory may be reached through links, since its user names it; what lies in it may have
+    come with it.
+    """
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except (OSError, ValueError):  # ValueError: a NUL in the name
+        return False

@@ -178,3 +178,10 @@ def test_mappings_of_one_name_can_be_joined_across_databases():
             if mapping.name == name
         }
         assert classes == {("negative", "positive", "surprise")}
+
+
+def test_the_page_of_trust_names_real_tests():
+    tests = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    promises = (ROOT / "docs/trust.md").read_text().partition("## Figures")[0]
+    for name in re.findall(r"`(test_\w+)`", promises):
+        assert f"def {name}(" in tests, name

@@ -25,6 +25,7 @@ from mol_pipeline.graph import cluster as cluster_module
 from mol_pipeline.graph.cluster import connect
 from mol_pipeline.shards import shard_problems
 from tests.fakes import FakeClip, write_samm_tree
+from tests.tally import tally
 
 CONFIG = BuildConfig(sampling=SamplingConfig(frames=2), shards=ShardConfig(videos_per_shard=2))
 CLIPS = [FakeClip(f"{s:03d}_1_1", 1, 2, 4, "Anger", shift_px=1) for s in range(6, 14)]
@@ -85,15 +86,17 @@ def test_a_killed_worker_is_replaced(undisturbed, tmp_path):
 def test_the_main_process_is_killed_again_and_again(undisturbed, tmp_path):
     root, expected = undisturbed
     chance = random.Random(0)
-    for _ in range(KILLS):
-        process = command(root, tmp_path / "out")
-        try:
-            process.communicate(timeout=chance.uniform(1.0, 7.0))
-        except subprocess.TimeoutExpired:
-            os.kill(process.pid, signal.SIGKILL)
-            process.communicate()
-        for name, data in content_so_far(tmp_path / "out").items():
-            assert data == expected[name], name  # never half a file under its name
+    with tally("SIGKILL of molprep build") as tried:
+        for _ in range(KILLS):
+            process = command(root, tmp_path / "out")
+            try:
+                process.communicate(timeout=chance.uniform(1.0, 7.0))
+            except subprocess.TimeoutExpired:
+                os.kill(process.pid, signal.SIGKILL)
+                process.communicate()
+            with tried():  # never half a file under its name
+                for name, data in content_so_far(tmp_path / "out").items():
+                    assert data == expected[name], name
     _wait_for_orphans()
     last = command(root, tmp_path / "out")
     _, stderr = last.communicate(timeout=120)
