@@ -17,6 +17,7 @@ from pathlib import Path
 from distributed import Future, KilledWorker, as_completed
 
 from mol_pipeline.config import BuildConfig
+from mol_pipeline.contract.build_state import BuildState
 from mol_pipeline.contract.files import hash_file
 from mol_pipeline.contract.labels import LabelMapping
 from mol_pipeline.contract.manifest import (
@@ -31,7 +32,7 @@ from mol_pipeline.contract.manifest import (
 from mol_pipeline.databases.index import DatabaseIndex, SourceVideo
 from mol_pipeline.errors import NO_ROOM, ConfigError, StageError
 from mol_pipeline.graph.cluster import ClusterOptions, Crew, connect, dashboard
-from mol_pipeline.graph.workplace import BuildState, Receipt, Workplace
+from mol_pipeline.graph.workplace import Receipt, Workplace
 from mol_pipeline.landmarks import find_landmark_model, landmark_model_sha256
 from mol_pipeline.segments import cut_long_videos
 from mol_pipeline.shards import PreparedVideo, shard_problems, write_shard
@@ -170,17 +171,7 @@ def _finished(place: Workplace, state: BuildState) -> Manifest | None:
     if not (place.out / MANIFEST_NAME).is_file() or place.hidden.exists():
         return None
     manifest = read_manifest(place.out)
-    provenance = manifest.provenance
-    before = BuildState(
-        database=manifest.database,
-        config_hash=manifest.config_hash,
-        source_fingerprint=provenance.source_fingerprint,
-        annotation_sha256=provenance.annotation_sha256,
-        landmark_model_sha256=provenance.landmark_model_sha256,
-        versions=provenance.versions,
-        part=manifest.part,
-    )
-    changed = before.differences(state)
+    changed = BuildState.of_manifest(manifest).differences(state)
     if changed:
         raise ConfigError(
             f"{place.out}: holds a finished build in which {' and '.join(changed)} differ(s); "

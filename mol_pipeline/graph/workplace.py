@@ -24,10 +24,10 @@ import numpy as np
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
+from mol_pipeline.contract.build_state import BuildState
 from mol_pipeline.contract.files import atomically, canonical_json, hash_file, write_atomically
 from mol_pipeline.contract.manifest import (
     MANIFEST_NAME,
-    Part,
     Record,
     RejectedVideo,
     ShardRecord,
@@ -37,33 +37,6 @@ from mol_pipeline.errors import ConfigError
 from mol_pipeline.shards import PreparedVideo
 
 LOCK_NAME = ".molprep.lock"
-
-
-class BuildState(Record):
-    """Everything that must be equal for two runs to work on one build."""
-
-    database: str
-    config_hash: str
-    source_fingerprint: str
-    annotation_sha256: str | None
-    landmark_model_sha256: str
-    versions: dict[str, str]
-    part: Part | None = None
-
-    def differences(self, other: "BuildState") -> list[str]:
-        """Names of what differs, in words for a message."""
-        names = {
-            "database": "the database",
-            "config_hash": "the settings",
-            "source_fingerprint": "the source files or their annotation",
-            "annotation_sha256": "the annotation file",
-            "landmark_model_sha256": "the landmark model",
-            "versions": "the versions of the programs",
-            "part": "the part",
-        }
-        return [
-            words for name, words in names.items() if getattr(self, name) != getattr(other, name)
-        ]
 
 
 class Receipt(Record):
