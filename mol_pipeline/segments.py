@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from mol_pipeline.config import SegmentConfig
+from mol_pipeline.contract.gaps import gaps_inside
 from mol_pipeline.contract.manifest import RejectedVideo
 from mol_pipeline.databases.index import DatabaseIndex, SourceVideo
 
@@ -55,7 +56,7 @@ def _segments(video: SourceVideo, config: SegmentConfig) -> Iterator[SourceVideo
                 video,
                 clip=f"{video.clip}@{first:05d}",
                 frames=frames,
-                missing=tuple(number for number in video.missing if first < number < last),
+                missing=gaps_inside(video.missing, first + 1, last - 1),
                 frame_labels=video.frame_labels[start:position],
             )
             start = position

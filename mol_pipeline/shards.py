@@ -37,6 +37,10 @@ class PreparedVideo:
     """The number columns of the video table; -1 for none."""
     several_faces: int = 0
     """Frames in which the detector saw more than one face."""
+    frame_times: tuple[float, ...] = ()
+    """Seconds of the frames of its clips, row by row, where steps are unequal; else empty."""
+    remarks: tuple[str, ...] = ()
+    """What was found while its frames were read: scaled, damaged, left out; sentences."""
 
     @property
     def clips(self) -> int:

@@ -259,10 +259,12 @@ def video_record(
     status = Counter(
         FaceStatus(value).name.lower() for value in prepared.arrays["face_status"].flat
     )
+    record = clip_record(video, mappings)
     return VideoRecord(
-        **dict(clip_record(video, mappings)),
+        **{**dict(record), "remarks": (*record.remarks, *prepared.remarks)},
         face_frames=dict(sorted(status.items())),
         several_faces=prepared.several_faces,
+        frame_times=prepared.frame_times,
         shard=shard,
         first_row=first_row,
         rows=prepared.clips,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
+from mol_pipeline.contract.gaps import Gaps
 from mol_pipeline.contract.manifest import (
     ClassSet,
     ClipRecord,
@@ -46,8 +47,9 @@ class IndexDocument(Record):
     """Clips in all, whatever the mapping."""
     corrections: tuple[Correction, ...]
     rejected: tuple[RejectedVideo, ...]
-    missing_frames: dict[str, tuple[int, ...]]
-    """Clip -> numbers for which there is no file, for clips that lack some."""
+    missing_frames: dict[str, Gaps]
+    """Clip -> numbers for which there is no file, or first and last of a run of them, for
+    clips that lack some."""
     counts: tuple[CountCheck, ...]
     """Against the published counts."""
     notes: tuple[str, ...]

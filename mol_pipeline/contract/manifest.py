@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mol_pipeline.contract.files import write_atomically
+from mol_pipeline.contract.gaps import Gaps
 from mol_pipeline.contract.shard_layout import SCHEMA_VERSION
 from mol_pipeline.errors import ManifestError
 
@@ -80,8 +81,11 @@ class ClipRecord(Record):
     key_frames: KeyFrames
     frames_found: int = Field(ge=1)
     """Frame files used, after cutting to the annotated interval."""
-    frames_missing: tuple[int, ...] = ()
-    """Numbers between the first and the last frame for which there is no file."""
+    frames_missing: Gaps = ()
+    """Numbers between the first and the last frame for which there is no file: a number, or
+    the first and last of a run."""
+    remarks: tuple[str, ...] = ()
+    """What was changed, joined, scaled, left out or assumed about it, a sentence each."""
 
     @property
     def key(self) -> str:
@@ -96,6 +100,9 @@ class VideoRecord(ClipRecord):
     """`FaceStatus` name in lower case -> number of sampled frames with that status."""
     several_faces: int = 0
     """Sampled frames in which the detector saw more than one face."""
+    frame_times: tuple[float, ...] = ()
+    """Seconds of the frames of its clips since its first frame, row by row, where the steps
+    between its frames are unequal; else empty."""
     shard: str
     first_row: int = Field(ge=0)
     rows: int = Field(ge=1)

@@ -13,8 +13,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from mol_pipeline.contract.gaps import gaps_between
 from mol_pipeline.contract.manifest import KeyFrames
-from mol_pipeline.databases.builder import AnnotatedClip, IndexBuilder, missing_numbers
+from mol_pipeline.databases.builder import AnnotatedClip, IndexBuilder
 from mol_pipeline.databases.files import is_junk, list_frames, walk
 from mol_pipeline.databases.index import DatabaseIndex, SourceVideo
 from mol_pipeline.errors import SourceError
@@ -91,7 +92,10 @@ class AffWild2:
         surplus = sum(number > len(labels) for number, _ in present)
         if surplus:
             builder.note(f"{video}: {surplus} frame(s) beyond the {len(labels)} labels; left out")
-        gaps = missing_numbers(present, 1, len(labels))
+        # Frames that are to be ignored are no gaps.
+        accounted = {number for number, _ in present} | {
+            number for number, word in enumerate(labels, start=1) if not word
+        }
         builder.add_video(
             clip,
             SourceVideo(
@@ -103,7 +107,7 @@ class AffWild2:
                 key_frames=KeyFrames(),
                 folder=folders[0].relative,
                 frames=tuple(chosen),
-                missing=tuple(number for number in gaps if number in labelled),
+                missing=gaps_between(accounted, 1, len(labels)),
                 annotations={
                     "partition": partition,
                     "recording": recording,

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from mol_pipeline.contract.gaps import gaps_between
 from mol_pipeline.contract.manifest import (
     IndexOptions,
     KeyFrames,
@@ -439,16 +440,10 @@ class IndexBuilder:
                 key_frames=key_frames,
                 folder=folder.relative,
                 frames=tuple(chosen),
-                missing=missing_numbers(chosen, low, high),
+                missing=gaps_between((number for number, _ in chosen), low, high),
                 annotations={name: text for name, text in clip.annotations.items() if text},
             )
         )
-
-
-def missing_numbers(frames: Iterable[tuple[int, str]], first: int, last: int) -> tuple[int, ...]:
-    """Numbers from `first` to `last`, inclusive, for which there is no file."""
-    present = {number for number, _ in frames}
-    return tuple(number for number in range(first, last + 1) if number not in present)
 
 
 def _between(frames: Frames, key_frames: KeyFrames) -> list[tuple[int, str]]:

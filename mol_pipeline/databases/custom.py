@@ -12,12 +12,9 @@ frame is 0.
 
 from pathlib import Path, PurePosixPath
 
+from mol_pipeline.contract.gaps import gaps_between
 from mol_pipeline.contract.manifest import KeyFrames
-from mol_pipeline.databases.builder import (
-    AnnotatedClip,
-    IndexBuilder,
-    missing_numbers,
-)
+from mol_pipeline.databases.builder import AnnotatedClip, IndexBuilder
 from mol_pipeline.databases.files import find_annotation, list_frames, path_inside
 from mol_pipeline.databases.index import DatabaseIndex, SourceVideo
 from mol_pipeline.databases.tables import Columns, Row, has_columns, read_table
@@ -138,5 +135,5 @@ def _video(
         key_frames=key_frames,
         folder=name,
         frames=frames,
-        missing=missing_numbers(frames, low, high),
+        missing=gaps_between((number for number, _ in frames), low, high),
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from mol_pipeline.contract.files import hash_document
+from mol_pipeline.contract.gaps import Gaps
 from mol_pipeline.contract.index_document import IndexDocument, count_clips
 from mol_pipeline.contract.labels import (
     LabelMapping,
@@ -43,12 +44,16 @@ class SourceVideo:
     """Folder of the frames, or the video file, relative to the root, with forward slashes."""
     frames: tuple[tuple[int, str], ...]
     """(number, file name), sorted by number; the name is empty for frames of a video file."""
-    missing: tuple[int, ...] = ()
-    """Numbers between first and last for which there is no file."""
+    missing: Gaps = ()
+    """Numbers between first and last for which there is no file, as runs."""
     annotations: Mapping[str, str] = field(default_factory=dict)
     """Further cells: `action_units`, `objective_class`, `expression` (micro or macro), ..."""
     frame_labels: tuple[str, ...] = ()
     """Label of each frame, where the owners label frames and not clips."""
+    times: tuple[float, ...] = ()
+    """Seconds of each frame, where the steps between frames are unequal; else empty."""
+    remarks: tuple[str, ...] = ()
+    """What is changed, joined, scaled, left out or assumed about it, a sentence each."""
 
     @property
     def key(self) -> str:
@@ -186,6 +191,7 @@ def clip_record(video: SourceVideo, mappings: tuple[LabelMapping, ...]) -> ClipR
         key_frames=video.key_frames,
         frames_found=len(video.frames),
         frames_missing=video.missing,
+        remarks=video.remarks,
     )
 
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 
+from mol_pipeline.contract.gaps import gap_count, gaps_text
 from mol_pipeline.contract.index_document import IndexDocument
 from mol_pipeline.databases.names import DATABASES
 
@@ -47,8 +48,8 @@ def index_text(document: IndexDocument) -> str:
     if document.missing_frames:
         lines += ["", f"  clips with missing frames: {len(document.missing_frames)}"]
         lines += _cut(
-            f"    {clip}: {len(numbers)} ({_ranges(numbers)})"
-            for clip, numbers in document.missing_frames.items()
+            f"    {clip}: {gap_count(gaps)} ({gaps_text(gaps)})"
+            for clip, gaps in document.missing_frames.items()
         )
     if document.rejected:
         codes = Counter(one.code for one in document.rejected)
@@ -65,15 +66,3 @@ def _cut(lines: Iterable[str]) -> list[str]:
     if len(listed) <= MOST_LINES:
         return listed
     return [*listed[:MOST_LINES], f"    and {len(listed) - MOST_LINES} more (--json has all)"]
-
-
-def _ranges(numbers: tuple[int, ...]) -> str:
-    """`10, 15-16`, cut after four."""
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and number == runs[-1][1] + 1:
-            runs[-1][1] = number
-        else:
-            runs.append([number, number])
-    words = [str(a) if a == b else f"{a}-{b}" for a, b in runs]
-    return ", ".join(words[:4]) + (", ..." if len(words) > 4 else "")

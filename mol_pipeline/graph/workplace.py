@@ -159,7 +159,15 @@ class Workplace:
             write_atomically(self._video_path(video, ".json"), content)
             return
         path = self._video_path(video, ".npz")
-        meta = json.dumps([dict(outcome.identity), dict(outcome.key_frames), outcome.several_faces])
+        meta = json.dumps(
+            [
+                dict(outcome.identity),
+                dict(outcome.key_frames),
+                outcome.several_faces,
+                outcome.frame_times,
+                outcome.remarks,
+            ]
+        )
         parts: dict[str, Any] = {**outcome.arrays, "_meta": np.array(meta)}
         with atomically(path) as place, place.open("wb") as file:
             np.savez(file, **parts)
@@ -175,9 +183,14 @@ class Workplace:
                 arrays = {name: file[name] for name in file.files}  # reading checks the CRC
         except (FileNotFoundError, zipfile.BadZipFile, ValueError, EOFError):
             return None
-        identity, key_frames, several = json.loads(str(arrays.pop("_meta")))
+        identity, key_frames, several, times, remarks = json.loads(str(arrays.pop("_meta")))
         return PreparedVideo(
-            arrays=arrays, identity=identity, key_frames=key_frames, several_faces=several
+            arrays=arrays,
+            identity=identity,
+            key_frames=key_frames,
+            several_faces=several,
+            frame_times=tuple(times),
+            remarks=tuple(remarks),
         )
 
     def is_spooled(self, video: int) -> bool:
