@@ -339,6 +339,11 @@ def _repair(
     from mol_pipeline.progress import build_progress
     from mol_pipeline.shards import remove_strays
 
+    if manifest.provenance.joined:
+        raise ConfigError(
+            f"{directory}: is joined from {len(manifest.provenance.joined)} builds of different "
+            "sources; repair each where it was built and merge them again"
+        )
     options = manifest.provenance.index_options
     index = _index(
         manifest.database, root, annotation, options.frames, options.expression, options.corrections
@@ -364,8 +369,18 @@ def _repair(
 def merge(directories: tuple[Path, ...], out: Path) -> None:
     """Join the outputs of several builds of one database, such as the parts of one build."""
     from mol_pipeline.merge import merge as run_merge
+    from mol_pipeline.merge import unfinished
 
-    click.echo(_summary(out, run_merge(directories, out)))
+    manifest = run_merge(directories, out)
+    click.echo(_summary(out, manifest))
+    if left := unfinished(manifest):
+        for one in left:
+            where = f"{one.database}/{one.subject}/{one.clip}"
+            click.echo(f"not finished: {where}: {one.code}: {one.message}", err=True)
+        raise StageError(
+            f"{len(left)} video(s) of the parts are not finished; run 'molprep build' of their "
+            "part again, which tries them again, and merge anew"
+        )
 
 
 @main.command()

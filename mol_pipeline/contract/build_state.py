@@ -1,6 +1,6 @@
 """What a build is made from and with: one comparison, for resuming and for joining."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from mol_pipeline.contract.manifest import Manifest, Part, Record
 
@@ -14,6 +14,10 @@ NAMES = {
     "part": "the part",
 }
 """Field -> what it is called in a message."""
+
+UNFINISHED_CODES = frozenset({"crashed", "unreachable"})
+"""Reason codes of videos that another run of the build tries again: their task died, or the
+disk that holds them did not answer."""
 
 
 class BuildState(Record):
@@ -43,8 +47,24 @@ class BuildState(Record):
 
     def differences(self, other: "BuildState", *, apart_from: Collection[str] = ()) -> list[str]:
         """What differs, in words for a message; the fields `apart_from` may differ."""
-        return [
-            words
-            for name, words in NAMES.items()
+        different = [
+            name
+            for name in NAMES
             if name not in apart_from and getattr(self, name) != getattr(other, name)
         ]
+        return [
+            f"{NAMES[name]} ({_other_versions(self.versions, other.versions)})"
+            if name == "versions"
+            else NAMES[name]
+            for name in different
+        ]
+
+
+def _other_versions(mine: Mapping[str, str], theirs: Mapping[str, str]) -> str:
+    """`numpy 1.26.4 / 2.1.0`, for each that differs."""
+    names = sorted(
+        name for name in mine.keys() | theirs.keys() if mine.get(name) != theirs.get(name)
+    )
+    return ", ".join(
+        f"{name} {mine.get(name, 'absent')} / {theirs.get(name, 'absent')}" for name in names
+    )

@@ -166,6 +166,8 @@ class Provenance(Record):
     source_fingerprint: str
     """Hash over names and sizes of all source frames."""
     index_options: IndexOptions = IndexOptions()
+    joined: tuple["Provenance", ...] = ()
+    """Of builds of different releases that `molprep merge` joined: each one's own, in order."""
 
 
 class Manifest(Record):

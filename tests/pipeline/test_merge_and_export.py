@@ -11,7 +11,16 @@ import numpy as np
 import pytest
 
 from mol_pipeline.cli import main
-from mol_pipeline.contract.manifest import MANIFEST_NAME, Part, read_manifest, write_manifest
+from mol_pipeline.contract.manifest import (
+    MANIFEST_NAME,
+    ClassSet,
+    Correction,
+    IndexOptions,
+    Part,
+    RejectedVideo,
+    read_manifest,
+    write_manifest,
+)
 from mol_pipeline.errors import ConfigError, ManifestError
 from mol_pipeline.graph.run import shard_members
 from mol_pipeline.merge import merge
@@ -75,7 +84,7 @@ def test_a_part_is_marked_and_cannot_be_taken_for_the_whole(builds, tmp_path):
         merge([builds / "part-2"], tmp_path / "out")
     with pytest.raises(ConfigError, match=r"twice \[2\]"):
         merge([builds / "part-2", builds / "part-1", builds / "part-2"], tmp_path / "out")
-    with pytest.raises(ConfigError, match="differ in number of parts"):
+    with pytest.raises(ConfigError, match="differ in the number of parts"):
         merge([builds / "whole", builds / "part-1"], tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -100,27 +109,144 @@ def test_other_settings_or_repeated_videos_do_not_merge(builds, tmp_path):
     shutil.copytree(builds / "whole", copy)
     with pytest.raises(ConfigError, match="samm/006/006_1_1 is in"):
         merge([builds / "whole", copy], tmp_path / "out")
-    write_manifest(manifest.model_copy(update={"config_hash": "1" * 64}), copy)
-    with pytest.raises(ConfigError, match="differ in settings"):
-        merge([builds / "whole", copy], tmp_path / "out")
     (copy / manifest.shards[0].file).unlink()
     with pytest.raises(ManifestError, match="build that part again first"):
         merge([builds / "whole", copy], tmp_path / "out")
 
 
-def test_two_builds_of_one_database_are_renumbered(builds, tmp_path):
-    copy = tmp_path / "copy"
-    shutil.copytree(builds / "whole", copy)
+def changed(directory, copy, **updates):
+    """A copy of a build whose manifest says something else; `provenance` is a dict of changes."""
+    shutil.copytree(directory, copy)
     manifest = read_manifest(copy)
-    others = [one.model_copy(update={"subject": f"9{one.subject}"}) for one in manifest.videos]
-    write_manifest(manifest.model_copy(update={"videos": tuple(others)}), copy)
-    merged = merge([builds / "whole", copy], tmp_path / "out")
+    if "provenance" in updates:
+        updates["provenance"] = manifest.provenance.model_copy(update=updates["provenance"])
+    write_manifest(manifest.model_copy(update=updates), copy)
+    return copy
+
+
+ALWAYS = {
+    "the database": {"database": "samm-lv"},
+    "the settings": {"config_hash": "1" * 64},
+    "the landmark model": {"provenance": {"landmark_model_sha256": "1" * 64}},
+    r"the versions of the programs \(.*, opencv-contrib-python absent / \d": {
+        "provenance": {"versions": {}}
+    },
+    "being synthetic": {"synthetic": True},
+    "the label mappings": {"mappings": (ClassSet(mapping="5", classes=("a", "b")),)},
+}
+"""What no two builds that are joined may differ in."""
+IN_PARTS = {
+    "the source files": {"provenance": {"source_fingerprint": "1" * 64}},
+    "the annotation file": {"provenance": {"annotation_sha256": "1" * 64}},
+    "the options of the index": {"provenance": {"index_options": IndexOptions(corrections=False)}},
+    "the notes of the index": {"notes": ("something",)},
+    "the counts of the index": {"counts": ()},
+    "the corrections of the index": {
+        "corrections": (
+            Correction(subject="1", clip="1", field="apex", wrong="1", right="2", source="me"),
+        )
+    },
+}
+"""What parts of one build may not differ in besides."""
+
+
+@pytest.mark.parametrize("what", [*ALWAYS, *IN_PARTS])
+def test_parts_that_differ_do_not_merge(builds, tmp_path, what):
+    other = changed(builds / "part-2", tmp_path / "copy", **(ALWAYS | IN_PARTS)[what])
+    with pytest.raises(ConfigError, match=f"differ in {what}"):
+        merge([builds / "part-1", other], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("what", ALWAYS)
+def test_builds_by_other_programs_or_settings_do_not_merge(builds, tmp_path, what):
+    other = changed(builds / "whole", tmp_path / "copy", **ALWAYS[what])
+    with pytest.raises(ConfigError, match=f"differ in {what}"):
+        merge([builds / "whole", other], tmp_path / "out")
+
+
+def test_a_video_with_two_outcomes_is_refused(builds, tmp_path):
+    stored = read_manifest(builds / "part-1").videos[0]
+    rejection = RejectedVideo(
+        database="samm", subject=stored.subject, clip=stored.clip, code="no-face", message="none"
+    )
+    rejected = (*read_manifest(builds / "part-2").rejected, rejection)
+    other = changed(builds / "part-2", tmp_path / "copy", rejected=rejected)
+    with pytest.raises(ConfigError, match=r"samm/006/006_1_1 is in .*part-1 and in .*copy"):
+        merge([builds / "part-1", other], tmp_path / "out")
+
+
+def test_videos_that_a_part_did_not_finish_are_said(builds, tmp_path):
+    crashed = RejectedVideo(
+        database="samm", subject="099", clip="099_1_1", code="crashed", message="KilledWorker"
+    )
+    rejected = (*read_manifest(builds / "part-2").rejected, crashed)
+    other = changed(builds / "part-2", tmp_path / "copy", rejected=rejected)
+    result = run("merge", builds / "part-1", other, "--out", tmp_path / "out")
+    assert result.exit_code == 6
+    assert "not finished: samm/099/099_1_1: crashed: KilledWorker" in result.stderr
+    assert "run 'molprep build' of their part again" in result.stderr
+
+
+@pytest.fixture
+def other_release(builds, tmp_path):
+    """The whole build as if of other people, from another disk and another table."""
+    manifest = read_manifest(builds / "whole")
+    renamed = [one.model_copy(update={"subject": f"9{one.subject}"}) for one in manifest.videos]
+    absent = RejectedVideo(
+        database="samm", subject="006", clip="006_1_1", code="no-folder", message="no folder"
+    )
+    correction = Correction(
+        subject="9006", clip="006_1_1", field="apex", wrong="1", right="2", source="me"
+    )
+    return changed(
+        builds / "whole",
+        tmp_path / "other",
+        videos=tuple(renamed),
+        rejected=(absent,),
+        corrections=(correction,),
+        notes=("another disk", *manifest.notes),
+        provenance={"source_fingerprint": "2" * 64, "annotation_sha256": "3" * 64},
+    )
+
+
+def test_two_releases_of_one_database_are_renumbered(builds, other_release, tmp_path):
+    manifest = read_manifest(builds / "whole")
+    merged = merge([builds / "whole", other_release], tmp_path / "out")
     assert [shard.file for shard in merged.shards] == [
         f"shard-{number:05d}.h5" for number in range(2 * len(manifest.shards))
     ]
     assert len(merged.videos) == 2 * len(manifest.videos)
     assert {video.shard for video in merged.videos} == {shard.file for shard in merged.shards}
     assert run("verify", tmp_path / "out").exit_code == 0
+
+
+def test_two_releases_keep_what_each_says(builds, other_release, tmp_path):
+    whole, other = read_manifest(builds / "whole"), read_manifest(other_release)
+    merged = merge([builds / "whole", other_release], tmp_path / "out")
+
+    assert merged.corrections == (*whole.corrections, *other.corrections)
+    absent = "1 clip(s) that one of the builds lacks are in another"
+    assert merged.notes == (*whole.notes, "another disk", absent)
+    assert merged.rejected == whole.rejected  # what the other lacks, this one has
+    provenance = merged.provenance
+    assert provenance.joined == (whole.provenance, other.provenance)
+    assert provenance.source_fingerprint not in {
+        one.provenance.source_fingerprint for one in (whole, other)
+    }
+    assert provenance.annotation_file is None
+    found = {check.what: check.found for check in merged.counts}
+    before = {check.what: check.found for check in whole.counts}
+    assert found["videos"] == 2 * before["videos"]
+    assert found["subjects"] == len(
+        {one.subject for one in (*merged.videos, *whole.rejected, *other.rejected)}
+    )
+
+    repair = run("verify", tmp_path / "out", "--repair", "--root", builds / "root")
+    assert repair.exit_code == 0  # nothing is broken
+    next((tmp_path / "out").glob("*.h5")).write_bytes(b"")
+    repair = run("verify", tmp_path / "out", "--repair", "--root", builds / "root")
+    assert repair.exit_code == 3 and "is joined from 2 builds" in repair.stderr
 
 
 def test_repair_makes_only_what_is_broken_anew(builds, tmp_path):
