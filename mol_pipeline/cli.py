@@ -403,7 +403,7 @@ def export(directory: Path, out: Path, croissant_only: bool) -> None:
         with progress_line("exporting videos") as advance:
             clips = export_clips(directory, manifest, out, on_video=advance)
         click.echo(f"{out}: {clips} clips of {len(manifest.videos)} videos")
-    write_croissant(manifest, out / "croissant.json")
+    write_croissant(directory, manifest, out / "croissant.json")
     click.echo(f"{out / 'croissant.json'}: description of the shards")
 
 

@@ -1,16 +1,25 @@
 """A Croissant description (MLCommons) of a directory of shards, through its own library."""
 
-import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
-from mol_pipeline.contract.manifest import MANIFEST_NAME, Manifest, manifest_bytes
+from mol_pipeline.contract.files import hash_file, write_atomically
+from mol_pipeline.contract.manifest import MANIFEST_NAME, Manifest
 from mol_pipeline.errors import ConfigError
 
 
-def write_croissant(manifest: Manifest, path: Path) -> None:
+def write_croissant(directory: Path, manifest: Manifest, path: Path) -> None:
     """Describe shards for dataset catalogues; no frame and no label of a clip is in it.
+
+    The shards stay where they are: the description leads to them from where it lies itself, and
+    loads as long as both keep their places.
+
+    Args:
+        directory: Of the shards.
+        manifest: Theirs.
+        path: Of the description.
 
     Raises:
         ConfigError: If the library is not installed.
@@ -22,6 +31,7 @@ def write_croissant(manifest: Manifest, path: Path) -> None:
             "croissant.json needs the library mlcroissant; run "
             "'pip install mol-micro-expression[export]'"
         ) from error
+    url = _way(path.parent, directory)
     kind = "Synthetic data in the layout of" if manifest.synthetic else "Clips prepared from"
     classes = "; ".join(f"{one.mapping}: {', '.join(one.classes)}" for one in manifest.mappings)
     metadata = mlc.Metadata(
@@ -38,15 +48,15 @@ def write_croissant(manifest: Manifest, path: Path) -> None:
             mlc.FileObject(
                 id=MANIFEST_NAME,
                 name=MANIFEST_NAME,
-                content_url=MANIFEST_NAME,
+                content_url=url + MANIFEST_NAME,
                 encoding_formats=["application/json"],
-                sha256=hashlib.sha256(manifest_bytes(manifest)).hexdigest(),
+                sha256=hash_file(directory / MANIFEST_NAME),
             ),
             *(
                 mlc.FileObject(
                     id=shard.file,
                     name=shard.file,
-                    content_url=shard.file,
+                    content_url=url + shard.file,
                     content_size=f"{shard.bytes} B",
                     encoding_formats=["application/x-hdf5"],
                     sha256=shard.sha256,
@@ -73,7 +83,16 @@ def write_croissant(manifest: Manifest, path: Path) -> None:
         ],
     )
     text = json.dumps(metadata.to_json(), indent=1, sort_keys=True, default=str)
-    path.write_text(text + "\n", encoding="utf-8")
+    write_atomically(path, (text + "\n").encode())
+
+
+def _way(here: Path, there: Path) -> str:
+    """What stands before the name of a file in `there`, seen from `here`.
+
+    Links are resolved: the way up from a linked folder is not the way that was come.
+    """
+    way = Path(os.path.relpath(there.resolve(), here.resolve())).as_posix()
+    return "" if way == "." else f"{way}/"
 
 
 def _field(mlc: Any, name: str, path: str) -> Any:

@@ -95,6 +95,13 @@ def _three(negative: str, positive: str, **options: object) -> _Rule:
     return _Rule({"negative": negative, "positive": positive, "surprise": "surprise"}, options)
 
 
+_VALENCE = _three(
+    "negative anger contempt disgust fear repression sad sadness", "positive happiness happy"
+)
+"""`3` of every database: a word has the same valence whoever wrote it. `others`, `tense` and
+several words at once have none."""
+
+
 def _release_three(negative: str, positive: str) -> _Rule:
     return _Rule({"surprise": "surprise", "positive": positive, "negative": negative})
 
@@ -110,7 +117,7 @@ _SAMM: dict[str, _Rule] = {
             "others": "other others",
         }
     ),
-    "3": _three(_SAMM_NEGATIVE, "happiness"),
+    "3": _VALENCE,
     "megc2019": _three(_SAMM_NEGATIVE, "happiness"),
     "release-5": _Rule(
         {
@@ -127,7 +134,7 @@ _SAMM: dict[str, _Rule] = {
 }
 
 _SMIC: dict[str, _Rule] = {
-    "3": _three("negative", "positive"),
+    "3": _VALENCE,
     "megc2019": _three("negative", "positive"),
     "release-3": _release_three("negative", "positive"),
 }
@@ -152,6 +159,7 @@ _RULES: dict[str, dict[str, _Rule]] = {
                 "others": "others other",
             }
         ),
+        # Without sadness and fear, as MEGC 2019 and the paper have it (147 clips, not 156).
         "3": _three("disgust repression", "happiness"),
         "megc2019": _three("disgust repression", "happiness", needs_distinct_apex=True),
         "release-5": _Rule(
@@ -175,7 +183,7 @@ _RULES: dict[str, dict[str, _Rule]] = {
     "smic-e-nir": {"3": _SMIC["3"]},
     "casme": {
         "4": _same("disgust", "repression", "surprise", "tense"),
-        "3": _three("disgust repression contempt fear sadness", "happiness"),
+        "3": _VALENCE,
         "8": _same(
             *("tense", "disgust", "repression", "surprise"),
             *("happiness", "contempt", "fear", "sadness"),
@@ -191,7 +199,7 @@ _RULES: dict[str, dict[str, _Rule]] = {
             },
             {"only": "micro"},
         ),
-        "3": _three("negative", "positive", only="micro"),
+        "3": _Rule(_VALENCE.words, {"only": "micro"}),
         "4-macro": _Rule(
             {
                 "negative": "negative",
@@ -212,7 +220,7 @@ _RULES: dict[str, dict[str, _Rule]] = {
                 "others": "others other",
             }
         ),
-        "3": _three("disgust fear anger sad sadness", "happy happiness"),
+        "3": _VALENCE,
         "7": _Rule(
             {
                 "disgust": "disgust",
@@ -247,7 +255,7 @@ _RULES: dict[str, dict[str, _Rule]] = {
                 "others": "others other repression",
             }
         ),
-        "3": _three("disgust fear sadness anger", "happiness"),
+        "3": _VALENCE,
     },
     "4dme": {
         "5": _Rule(
@@ -259,7 +267,7 @@ _RULES: dict[str, dict[str, _Rule]] = {
                 "others": "others other",
             }
         ),
-        "3": _three("negative", "positive"),
+        "3": _VALENCE,
     },
     "affwild2": {
         "8": _same(

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from mol_pipeline.contract.labels import LABEL_MAPPINGS, label_mapping
 from mol_pipeline.databases.affwild2 import read_labels
 from mol_pipeline.databases.registry import ADAPTERS
 from mol_pipeline.errors import ConfigError
@@ -308,6 +309,22 @@ def test_own_videos_and_folders(tmp_path):
     document = index.document("all")
     assert document.classes == {"all": ("happiness", "surprise")}
     assert document.by_class == {"happiness": 2, "surprise": 2}
+
+
+def test_three_classes_mean_the_same_in_every_database():
+    tables = {
+        database: dict(label_mapping(mappings, "3").table)
+        for database, mappings in LABEL_MAPPINGS.items()
+        if any(mapping.name == "3" for mapping in mappings)
+    }
+    assert len(tables) >= 13
+    valences = tables["samm"]
+    assert valences["repression"] == "negative" and "others" not in valences
+    published = tables.pop("casme2")  # without sadness and fear
+    assert published == {
+        word: valences[word] for word in ("disgust", "repression", "happiness", "surprise")
+    }
+    assert all(table == valences for table in tables.values())
 
 
 def test_an_unknown_mapping_names_those_there_are(tmp_path):

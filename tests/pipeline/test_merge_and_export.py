@@ -1,6 +1,7 @@
 """Parts joined, shards repaired, clips as plain files."""
 
 import csv
+import hashlib
 import json
 import shutil
 from functools import partial
@@ -310,22 +311,33 @@ def test_export_writes_what_is_stored(builds, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore")  # of the library
-def test_the_croissant_description_is_valid_and_names_every_shard(builds, tmp_path):
+@pytest.mark.parametrize(
+    ("place", "options"),
+    [
+        ("beside", ["--croissant-only"]),
+        ("some # where/deep %41/er", ["--croissant-only"]),
+        ("link/there", ["--croissant-only"]),
+        ("shards", ["--croissant-only"]),
+        ("all", []),
+    ],
+)
+def test_the_croissant_description_loads_from_where_it_lies(builds, tmp_path, place, options):
     import mlcroissant
 
-    result = run("export", builds / "whole", "--out", tmp_path, "--croissant-only")
+    shards = shutil.copytree(builds / "whole", tmp_path / "shards")
+    (tmp_path / "elsewhere/far").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere/far")
+    out = tmp_path / place
+    result = run("export", shards, "--out", out, *options)
     assert result.exit_code == 0, result.output
-    document = json.loads((tmp_path / "croissant.json").read_text())
-    manifest = read_manifest(builds / "whole")
-    hashes = {one["@id"]: one["sha256"] for one in document["distribution"]}
-    assert set(hashes) == {MANIFEST_NAME, *(shard.file for shard in manifest.shards)}
-    assert all(hashes[shard.file] == shard.sha256 for shard in manifest.shards)
-    shutil.copy(tmp_path / "croissant.json", builds / "whole")
-    try:
-        dataset = mlcroissant.Dataset(builds / "whole/croissant.json")
-        records = list(dataset.records("videos"))
-    finally:
-        (builds / "whole/croissant.json").unlink()
+    document = json.loads((out / "croissant.json").read_text())
+    manifest = read_manifest(shards)
+    files = {one["@id"]: one for one in document["distribution"]}
+    assert set(files) == {MANIFEST_NAME, *(shard.file for shard in manifest.shards)}
+    for one in files.values():
+        file = out / one["contentUrl"]
+        assert hashlib.sha256(file.read_bytes()).hexdigest() == one["sha256"]
+    records = list(mlcroissant.Dataset(out / "croissant.json").records("videos"))
     assert len(records) == len(manifest.videos)
     assert records[0]["videos/subject"] == b"006"
 
