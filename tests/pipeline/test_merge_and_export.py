@@ -23,7 +23,7 @@ from mol_pipeline.contract.manifest import (
     write_manifest,
 )
 from mol_pipeline.errors import ConfigError, ManifestError
-from mol_pipeline.graph.run import shard_members
+from mol_pipeline.graph.ledger import shard_members
 from mol_pipeline.merge import merge
 from tests.fakes import FakeClip, write_samm_tree
 from tests.in_process import invoke

@@ -1,0 +1,222 @@
+"""Between the ledger and Dask: begin what the ledger gives out, tell it what came back."""
+
+import logging
+from asyncio import CancelledError as AsyncioCancelledError
+from collections.abc import Callable
+from concurrent.futures import CancelledError
+from pathlib import Path
+
+from distributed import Client, Future, KilledWorker, as_completed
+
+from mol_pipeline.databases.index import SourceVideo
+from mol_pipeline.errors import ConfigError, StageError
+from mol_pipeline.graph import tasks
+from mol_pipeline.graph.cluster import Crew
+from mol_pipeline.graph.fitness import UnfitWorker
+from mol_pipeline.graph.ledger import Attempt, Failure, Ledger, ShardLost, Trouble
+from mol_pipeline.graph.workplace import (
+    DamagedSpool,
+    Outcome,
+    OutOfSight,
+    Receipt,
+    cannot_write,
+)
+from mol_pipeline.stages import SourceFault
+
+logger = logging.getLogger(__name__)
+
+GONE = (CancelledError, AsyncioCancelledError, TimeoutError)
+"""What Dask raises for a result that nobody has any more."""
+
+Books = Ledger[Outcome, Receipt]
+
+
+class Alike:
+    """Makes sure that all workers of a build compute alike, those of its earlier runs too."""
+
+    def __init__(self) -> None:
+        self._first: tuple[str, str] | None = None
+
+    def compare(self, numbers: str, key: str) -> None:
+        """Compare the numbers of the worker that made something with those of the first.
+
+        Raises:
+            ConfigError: If they differ.
+        """
+        if self._first is None:
+            self._first = numbers, key
+        elif numbers != self._first[0]:
+            raise ConfigError(
+                f"the workers that made {self._first[1]} and {key} compute different numbers from "
+                "one picture (other processors, or other builds of a library); keep to one kind "
+                "of node, e.g. by a constraint of the batch system, or --overwrite to start anew"
+            )
+
+
+class Dispatcher:
+    """Runs the tasks of one build.
+
+    Args:
+        ledger: What is to be done.
+        commission: What all tasks share.
+        videos: Of the index.
+        alike: What workers computed so far.
+        take_shard: Called with each written shard, to give it its name.
+        on_video: Called with a video and its outcome when it has ended.
+        shard_path: Final path of a shard.
+    """
+
+    def __init__(
+        self,
+        ledger: Books,
+        commission: tasks.Commission,
+        videos: tuple[SourceVideo, ...],
+        *,
+        alike: "Alike",
+        shard_path: Callable[[int], Path],
+        take_shard: Callable[[int, tasks.WrittenShard], None],
+        on_video: Callable[[int, Outcome | Failure], None],
+    ) -> None:
+        self._ledger = ledger
+        self._commission = commission
+        self._videos = videos
+        self._shard_path = shard_path
+        self._take_shard = take_shard
+        self._on_video = on_video
+        self._alike = alike
+        self._begun: dict[object, Attempt] = {}
+
+    def run(self, crew: Crew) -> None:
+        """Work until every shard is finished.
+
+        Raises:
+            ConfigError: If a worker would compute something else than the builder.
+            StageError: If the output cannot be written, or no worker can be had.
+        """
+        pool = as_completed(loop=crew.client.loop)
+        futures: dict[object, Future] = {}
+        try:
+            self._begin(crew, pool, futures)
+            for future in crew.finished(pool):
+                futures.pop(future.key, None)
+                attempt = self._begun.pop(future.key)
+                self._hear(attempt, future)
+                future.release()
+                self._begin(crew, pool, futures)
+        except BaseException:
+            if futures and crew.client.status == "running":
+                crew.client.cancel(list(futures.values()), force=True)  # a scheduler of others
+            raise
+
+    def _begin(self, crew: Crew, pool: as_completed, futures: dict[object, Future]) -> None:
+        for attempt in self._ledger.take(crew.window()):
+            future = self._submit(crew.client, attempt)
+            self._begun[future.key] = attempt
+            futures[future.key] = future
+            pool.add(future)
+
+    def _submit(self, client: Client, attempt: Attempt) -> Future:
+        folder, number = self._commission.folder, attempt.number
+        # A scheduler may serve several builds, and remember earlier ones.
+        key = f"molprep_{attempt.kind}-{folder.state}-{folder.run}-{number}-{attempt.serial}"
+        if attempt.kind == "video":
+            return client.submit(
+                tasks.prepare,
+                self._commission,
+                number,
+                self._videos[number],
+                afresh=attempt.afresh,
+                key=key,
+                pure=False,
+            )
+        outcomes = self._ledger.outcomes(number)
+        return client.submit(
+            tasks.write,
+            self._commission,
+            number,
+            self._shard_path(number).name,
+            {video: self._videos[video] for video in outcomes},
+            outcomes,
+            key=key,
+            priority=10,
+            pure=False,
+        )
+
+    def _hear(self, attempt: Attempt, future: Future) -> None:
+        """Tell the ledger what became of an attempt."""
+        try:
+            error = future.exception() if future.status == "error" else None
+            result = future.result() if error is None else None
+        except GONE as gone:  # cancelled, or lost with its worker: nobody computes it any more
+            self._fail(attempt, Trouble.CANCELLED, f"cancelled ({type(gone).__name__})")
+            return
+        if error is not None:
+            self._hear_error(attempt, error)
+        elif isinstance(result, Outcome):
+            self._alike.compare(result.numbers, result.key)
+            if self._ledger.prepared(attempt, result):
+                self._on_video(attempt.number, result)
+        else:
+            self._take(attempt, result)
+
+    def _take(self, attempt: Attempt, written: tasks.WrittenShard) -> None:
+        try:
+            self._take_shard(attempt.number, written)
+        except FileNotFoundError as error:
+            if (removed := self._removed()) is not None:
+                raise removed from error
+            self._fail(attempt, Trouble.CANCELLED, f"its file is gone ({error})")
+        else:
+            self._ledger.written(attempt, written.receipt)
+
+    def _hear_error(self, attempt: Attempt, error: BaseException) -> None:
+        out = self._shard_path(0).parent
+        match error:
+            case UnfitWorker():
+                raise self._unfit(error) from error
+            case tasks.CannotWrite():
+                raise cannot_write(out, error.errno, error.text) from error
+            case DamagedSpool():
+                for number, reason in error.videos.items():
+                    logger.warning("%s: %s; it is prepared anew", self._videos[number].key, reason)
+                self._ledger.damaged(attempt, error.videos)
+            case KilledWorker():
+                self._fail(attempt, Trouble.KILLED, f"KilledWorker: {error}")
+            case SourceFault():
+                self._fail(attempt, Trouble.UNREACHABLE, str(error))
+            case ImportError():  # it cannot even load the task
+                raise ConfigError(
+                    f"a worker cannot run this program ({error}); install the same version of it "
+                    "and of everything it needs where the workers run"
+                ) from error
+            case _:
+                self._fail(attempt, Trouble.BROKEN, f"{type(error).__name__}: {error}")
+
+    def _fail(self, attempt: Attempt, trouble: Trouble, reason: str) -> None:
+        try:
+            failure = self._ledger.failed(attempt, trouble, reason)
+        except ShardLost as lost:
+            raise StageError(
+                f"{self._shard_path(lost.shard)}: could not be written ({lost}); what is prepared "
+                "is kept: run again"
+            ) from lost
+        if failure is not None:
+            self._on_video(attempt.number, failure)
+
+    def _unfit(self, error: UnfitWorker) -> ConfigError | StageError:
+        """What to say of a worker that cannot take part."""
+        return self._removed() or ConfigError(
+            f"{error}; every worker must have the versions, the files and the disks of the "
+            "process that builds: put that worker right, or start the build without it"
+        )
+
+    def _removed(self) -> StageError | None:
+        """What to say if the output directory went away under the build."""
+        try:
+            self._commission.folder.check()
+        except OutOfSight:
+            return StageError(
+                f"{self._shard_path(0).parent}: was removed or replaced while the build ran; "
+                "run again to build it"
+            )
+        return None
