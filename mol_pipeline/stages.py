@@ -37,6 +37,10 @@ class Rejection(Exception):  # not an error of the program: an outcome of a vide
         self.code = code
 
 
+class SourceFault(OSError):
+    """The files of a video are out of reach (a network disk): no fault of the video."""
+
+
 @dataclass(frozen=True)
 class Kernels:
     """The loaded models and solvers of one process."""

@@ -22,15 +22,18 @@ def file_system(request, monkeypatch):
     return request.param
 
 
+def refuse(directory, words):
+    with pytest.raises(Busy, match=words), held(directory, "x", beat_s=BEAT):
+        pass
+
+
 def _no_locks(descriptor):
     return None
 
 
 def test_a_second_holder_is_told_who_the_first_is(file_system, tmp_path):
     with held(tmp_path, "x", beat_s=BEAT) as hold:
-        with pytest.raises(Busy, match=f"held by process {os.getpid()} on .* since"):
-            with held(tmp_path, "x", beat_s=BEAT):
-                pass
+        refuse(tmp_path, f"held by process {os.getpid()} on .* since")
         hold.check()
         with held(tmp_path, "another program", beat_s=BEAT):
             pass
@@ -55,9 +58,8 @@ def test_a_killed_holder_does_not_keep_others_out(file_system, tmp_path):
     )
     other.start()
     assert ready.wait(60)
-    with pytest.raises(Busy, match=f"process {other.pid} "):
-        with held(tmp_path, "x", beat_s=BEAT):
-            pass
+    with pytest.raises(Busy, match=f"process {other.pid} "), held(tmp_path, "x", beat_s=BEAT):
+        pass
     os.kill(other.pid, signal.SIGKILL)
     other.join()
     with held(tmp_path, "x", beat_s=BEAT):
@@ -69,9 +71,8 @@ def test_the_lock_of_this_machine_says_nothing_about_a_holder_on_another(tmp_pat
         # As where each machine has locks of its own.
         monkeypatch.setattr(holding, "_lock", lambda descriptor: True)
         monkeypatch.setattr(holding, "_machine", lambda: "another machine")
-        with pytest.raises(Busy, match="held by process"):
-            with held(tmp_path, "x", beat_s=BEAT):
-                pass
+        with pytest.raises(Busy, match="held by process"), held(tmp_path, "x", beat_s=BEAT):
+            pass
 
 
 def test_of_many_who_find_a_dead_holder_one_gets_in(tmp_path, monkeypatch):

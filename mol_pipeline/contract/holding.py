@@ -62,7 +62,7 @@ class Hold:
             Busy: If another process did (this one stood still for too long).
         """
         try:
-            taken = os.stat(self._note).st_ino != os.fstat(self._descriptor).st_ino
+            taken = self._note.stat().st_ino != os.fstat(self._descriptor).st_ino
         except OSError:
             return  # the directory went away, or its disk stumbles: that shows where it matters
         if taken:

@@ -146,7 +146,7 @@ class Dispatcher:
         """Tell the ledger what became of an attempt."""
         try:
             error = future.exception() if future.status == "error" else None
-            result = future.result() if error is None else None
+            result = None if error is not None else future.result()
         except GONE as gone:  # cancelled, or lost with its worker: nobody computes it any more
             self._fail(attempt, Trouble.CANCELLED, f"cancelled ({type(gone).__name__})")
             return
@@ -156,8 +156,10 @@ class Dispatcher:
             self._alike.compare(result.numbers, result.key)
             if self._ledger.prepared(attempt, result):
                 self._on_video(attempt.number, result)
-        else:
+        elif isinstance(result, tasks.WrittenShard):
             self._take(attempt, result)
+        else:
+            raise TypeError(f"{future.key}: its task gave {type(result).__name__}")
 
     def _take(self, attempt: Attempt, written: tasks.WrittenShard) -> None:
         try:

@@ -152,7 +152,7 @@ def numbers() -> str:
     y, x = np.mgrid[0:96, 0:96]  # whole numbers: NumPy's sine depends on the processor too
     picture = abs((3 * x + 2 * y) % 64 - 32) * 4 + abs((2 * x - 5 * y) % 48 - 24) * 4
     encoded = cv2.imencode(".jpg", picture.astype(np.uint8))[1]
-    first = cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE)
+    first = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE), dtype=np.uint8)
     small = cv2.resize(first, (61, 61), interpolation=cv2.INTER_AREA)
     turns = [
         similarity(angle=angle, scale=scale, centre=np.full(2, 47.5), target=np.full(2, 71.5))

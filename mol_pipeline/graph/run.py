@@ -12,7 +12,7 @@ from pathlib import Path
 from mol_pipeline.config import BuildConfig
 from mol_pipeline.contract.build_state import BuildState
 from mol_pipeline.contract.files import hash_file
-from mol_pipeline.contract.holding import Hold
+from mol_pipeline.contract.holding import Busy, Hold
 from mol_pipeline.contract.manifest import (
     MANIFEST_NAME,
     Manifest,
@@ -173,9 +173,7 @@ def _restore_receipts(
     not accepted when the run collects what is finished.
     """
     stored = {(video.subject, video.clip): video for video in manifest.videos}
-    rejected = {
-        (one.subject, one.clip): one for one in _failed_in_processing(manifest, index)
-    }
+    rejected = {(one.subject, one.clip): one for one in _failed_in_processing(manifest, index)}
     shards = {shard.file: shard for shard in manifest.shards}
     for number, members in shard_members(len(index.videos), size, state.part).items():
         keys = [(index.videos[i].subject, index.videos[i].clip) for i in members]
@@ -267,7 +265,12 @@ class _Run:
 
     def _take_shard(self, shard: int, written: WrittenShard) -> None:
         """A shard is written: give it its name, and drop what waited for it."""
-        self._hold.check()
+        try:
+            self._hold.check()
+        except Busy as busy:
+            raise StageError(
+                f"{self._place.out}: another build took it over while this one stood still ({busy})"
+            ) from busy
         self._place.take_shard(self._state, shard, written.file, written.receipt)
         if any(one.code in TRIED_AGAIN for one in written.receipt.rejected):
             return  # the next run needs the others again

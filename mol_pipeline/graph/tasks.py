@@ -95,7 +95,9 @@ def prepare(
     try:
         what = prepare_video(video, commission.root, commission.config, model)
     except Rejection as rejection:
-        message = str(rejection).replace(f"{commission.root}{os.sep}", "")  # no path of this machine
+        message = str(rejection).replace(
+            f"{commission.root}{os.sep}", ""
+        )  # no path of this machine
         what = rejected_video(video, rejection.code, message)
     return _written(commission, lambda: commission.folder.keep(number, video.key, numbers(), what))
 
@@ -140,7 +142,9 @@ def write(
         raise DamagedSpool(damaged)
     records, row = [], 0
     for video, prepared in stored:
-        records.append(video_record(video, prepared, commission.mappings, shard=name, first_row=row))
+        records.append(
+            video_record(video, prepared, commission.mappings, shard=name, first_row=row)
+        )
         row += prepared.clips
     file = record = None
     if stored:
@@ -187,9 +191,7 @@ def fit_for(commission: Commission) -> Path:
     if differences:
         raise UnfitWorker(worker_name(), f"has {', '.join(differences)}")
     try:
-        commission.folder.check()
-        if not commission.root.is_dir():
-            raise OutOfSight(f"does not see {commission.root}")
+        commission.folder.check(beside=commission.root)
         return model_here(commission.model, commission.model_sha256)
     except (OutOfSight, SourceError) as error:
         raise UnfitWorker(worker_name(), str(error)) from error

@@ -126,8 +126,11 @@ class RunFolder:
     state: str
     run: str
 
-    def check(self) -> None:
+    def check(self, beside: Path | None = None) -> None:
         """Make sure that this is the folder that the builder made.
+
+        Args:
+            beside: Another folder that must be there.
 
         Raises:
             OutOfSight: If it is not.
@@ -138,6 +141,8 @@ class RunFolder:
             raise OutOfSight(f"does not see {self.path} ({error})") from error
         if seen != self._label():
             raise OutOfSight(f"sees another build in {self.path}")
+        if beside is not None and not beside.is_dir():
+            raise OutOfSight(f"does not see {beside}")
 
     def create(self) -> None:
         """Make the folder, once."""
@@ -208,11 +213,9 @@ class RunFolder:
                 arrays = {name: file[name] for name in file.files}
         except (OSError, EOFError, zipfile.BadZipFile) as error:
             raise ValueError(f"its file cannot be read ({error})") from error
-        rest = json.loads(str(arrays.pop("_rest")))
-        return PreparedVideo(
-            arrays=arrays,
-            **{name: tuple(x) if isinstance(x, list) else x for name, x in rest.items()},
-        )
+        rest: dict[str, Any] = json.loads(str(arrays.pop("_rest")))
+        lists = {name: tuple(value) for name, value in rest.items() if isinstance(value, list)}
+        return PreparedVideo(arrays=arrays, **{**rest, **lists})
 
     def adopt(self, other: "RunFolder") -> dict[int, Outcome]:
         """Take over what an earlier run prepared, then remove its folder."""
@@ -349,7 +352,9 @@ class Workplace:
                 return None
         return receipt
 
-    def take_shard(self, state: BuildState, shard: int, file: Path | None, receipt: Receipt) -> None:
+    def take_shard(
+        self, state: BuildState, shard: int, file: Path | None, receipt: Receipt
+    ) -> None:
         """Give a shard its final name and record that it is finished."""
         if file is None:
             self.shard_path(shard).unlink(missing_ok=True)  # every video of it was rejected

@@ -64,16 +64,14 @@ class AnyOrderAnyLoss(RuleBasedStateMachine):
 
     def start(self):
         self.given_up += [] if not hasattr(self, "ledger") else list(self.ledger.in_hand)
-        self.ledger = Ledger(
-            self.members, finished=self.receipts_on_disk, known=dict(self.on_disk)
-        )
+        self.ledger = Ledger(self.members, finished=self.receipts_on_disk, known=dict(self.on_disk))
         self.in_hand = []
 
     @rule()
     def begin_what_can_be_begun(self):
         begun = self.ledger.take(self.room)
         for attempt in begun:
-            assert not attempt.alone or begun == [attempt] and not self.in_hand
+            assert not attempt.alone or (begun == [attempt] and not self.in_hand)
         self.in_hand += begun
 
     @precondition(lambda self: self.in_hand)
