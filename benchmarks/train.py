@@ -28,11 +28,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from mol_model.build import build_network
 from mol_model.clip_source import open_source
 from mol_model.config import PRESETS, RunConfig
+from mol_model.metric_log import read_metric_log
 from mol_model.optimisation import make_optimiser
 from mol_model.protocols import Fold
 from mol_model.runs import fit_to_data, load_data
 from mol_model.statistics import clip_statistics
-from mol_model.training import model_loss, read_metric_log, train_fold
+from mol_model.training import model_loss, train_fold
 from mol_model.transforms import Normalisation, apply_view, centre_view
 from mol_pipeline.contract.shard_layout import ALIGNED_PX
 

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from mol_model.result_text import result_text
+from mol_pipeline.contract.stopping import stopped_by_signals
 from mol_pipeline.errors import ErrorMappingGroup, set_log_level
 
 FOLDER = click.Path(path_type=Path)
@@ -26,7 +27,8 @@ PRESET_NAMES = ("paper", "tiny")
 @click.group(cls=ErrorMappingGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="mol-micro-expression", prog_name="moltrain")
 @click.option("-v", "--verbose", count=True, help="More on stderr; twice for debugging.")
-def main(verbose: int) -> None:
+@click.pass_context
+def main(context: click.Context, verbose: int) -> None:
     """Train and evaluate MOL on prepared shards.
 
     Exit codes: 0 done, 2 wrong command line, 3 wrong setting, 4 manifest and shards
@@ -34,6 +36,7 @@ def main(verbose: int) -> None:
     interrupted (run again to continue).
     """
     set_log_level(verbose)
+    context.with_resource(stopped_by_signals())
 
 
 SHARDS = click.option(

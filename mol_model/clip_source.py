@@ -3,13 +3,14 @@
 import logging
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import torch
 
 from mol_model.data import ClipBatch, ShardSet
+from mol_pipeline.contract.stopping import refuse_if_asked
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +38,10 @@ class ClipSource:
     """All clips as they are stored (uint8 frames, float16 flow), or None to stream."""
     workers: int = 0
     """Processes that decompress streamed clips; 0: a thread of this process."""
+
+    def share_cache(self, among: int) -> "ClipSource":
+        """The same clips for each of several processes; see `ShardSet.share_cache`."""
+        return replace(self, data=self.data.share_cache(among))
 
     def read(self, clips: Sequence[int]) -> ClipBatch:
         """Clips by number, on the device.
@@ -109,6 +114,7 @@ def open_source(
     resident: ClipBatch | None = None
     numbers = range(len(data.video_of_clip))
     for first in range(0, len(numbers), DECODED_AT_ONCE):
+        refuse_if_asked("while the clips were read")
         part = data.read(numbers[first : first + DECODED_AT_ONCE], keep=False)
         if resident is None:
             resident = part.empty_like(len(numbers), device)

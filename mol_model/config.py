@@ -4,7 +4,7 @@ Marks as in `docs/paper-map.md`: P the paper says, R the authors' release does, 
 assume (a decision record tells why).
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,6 +14,9 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+
+NO_NUMBER: dict[str, Any] = {"changes_numbers": False}
+"""Marks a setting of how the work is done, from which no result follows."""
 
 Mixer = Literal["fcc", "fcc_v", "fcc_h", "transformer", "none"]
 ExpressionInput = Literal["concatenate", "first", "second", "all", "add", "subtract"]
@@ -117,12 +120,13 @@ class DataConfig(Settings):
     """Random crop in training, centre crop in test (P Sec. 4.1.3)."""
     brightness: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Largest relative change of brightness and contrast of a whole clip; the paper has none."""
-    cache: Literal["auto", "device", "stream"] = "auto"
+    cache: Literal["auto", "device", "stream"] = Field(default="auto", json_schema_extra=NO_NUMBER)
     """`device` keeps all clips where the network computes, `stream` reads them from the shards
     as they are needed, `auto` keeps them where they fit."""
-    cache_mb: int = Field(default=4096, ge=0)
-    """Main memory for decoded clips; beyond it they stream from the shards."""
-    workers: int = Field(default=0, ge=0)
+    cache_mb: int = Field(default=4096, ge=0, json_schema_extra=NO_NUMBER)
+    """Main memory for decoded clips, of all folds at once together; beyond it they stream from
+    the shards."""
+    workers: int = Field(default=0, ge=0, json_schema_extra=NO_NUMBER)
     """Processes that decompress streamed clips; 0: a thread beside the training."""
     shuffle_labels: bool = False
     """Control experiment: labels are permuted among the training videos. What is then still
@@ -167,9 +171,9 @@ class TrainingConfig(Settings):
     """Steps between looks at the held-out people, for `validation` and `test-best`."""
     validation_share: float = Field(default=0.15, gt=0.0, lt=1.0)
     """Of the training videos that validation takes, in whole people."""
-    log_every: int = Field(default=10, ge=1)
+    log_every: int = Field(default=10, ge=1, json_schema_extra=NO_NUMBER)
     """Steps between lines of `metrics.jsonl`."""
-    checkpoint_every: int = Field(default=100, ge=1)
+    checkpoint_every: int = Field(default=100, ge=1, json_schema_extra=NO_NUMBER)
     """Steps between checkpoints."""
 
 
@@ -212,6 +216,36 @@ class RunConfig(Settings):
     loss: LossConfig = LossConfig()
     data: DataConfig = DataConfig()
     training: TrainingConfig = TrainingConfig()
+
+
+def settings_that_count(config: RunConfig) -> dict[str, Any]:
+    """The settings that the numbers of a run follow from, as a document.
+
+    Runs that agree in these and in their data are one run: `NO_NUMBER` settings may change when
+    it continues. Settings that are not in use are left out too. The path of `init_from` is no
+    number; what lies there is compared by its hash.
+    """
+    document = _counting(config)
+    training, protocol = document["training"], document["protocol"]
+    training["init_from"] = config.training.init_from is not None
+    if config.training.selection != "validation":
+        del training["validation_share"]
+    if config.training.selection == "last":
+        del training["evaluate_every"]
+    if config.protocol.name != "k-fold":
+        del protocol["k"], protocol["seed"]
+    return document
+
+
+def _counting(settings: Settings) -> dict[str, Any]:
+    document = settings.model_dump(mode="json")
+    for name, field in type(settings).model_fields.items():
+        value = getattr(settings, name)
+        if field.json_schema_extra == NO_NUMBER:
+            del document[name]
+        elif isinstance(value, Settings):
+            document[name] = _counting(value)
+    return document
 
 
 PRESETS: dict[str, RunConfig] = {

@@ -1,7 +1,9 @@
 """Clips from shards: which there are, and how they reach the training loop."""
 
+import copy
 import math
 import queue
+import signal
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,11 +20,13 @@ from torch.utils.data import DataLoader, Dataset
 from mol_model.protocols import Sample, common_mapping, sample_of
 from mol_pipeline.contract.files import hash_document
 from mol_pipeline.contract.manifest import Manifest, VideoRecord, read_manifest
+from mol_pipeline.contract.parent import end_with_parent
 from mol_pipeline.contract.shard_layout import (
     CLIP_ARRAYS_BY_NAME,
     HDF5_DAMAGE,
     SCHEMA_VERSION,
 )
+from mol_pipeline.contract.stopping import hold_stop_signals
 from mol_pipeline.errors import ConfigError, ManifestError
 
 READ_ARRAYS = ("frames", "flow", "landmarks")
@@ -30,6 +34,12 @@ READ_ARRAYS = ("frames", "flow", "landmarks")
 
 READ_AHEAD = 2
 """Batches that a background thread prepares while one is in use."""
+
+
+def _begin_reading(number: int) -> None:
+    """Process that reads: ends with the one that trains, and leaves every signal to it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()
 
 
 @dataclass(frozen=True)
@@ -89,7 +99,7 @@ class ClipBatch:
             tensor.share_memory_()
 
 
-class ShardSet(Dataset[ClipBatch]):
+class ShardSet(Dataset[ClipBatch | ManifestError]):
     """The videos of some shard directories that take part under one label mapping.
 
     Args:
@@ -138,6 +148,17 @@ class ShardSet(Dataset[ClipBatch]):
     def __getstate__(self) -> dict[str, Any]:
         """Without open files and decoded clips: they do not travel to other processes."""
         return {**self.__dict__, "_files": {}, "_cache": {}, "_room": self.cache_bytes}
+
+    def share_cache(self, among: int) -> "ShardSet":
+        """The same data for each of several processes, which keep decoded clips on their own.
+
+        This one forgets what it kept: the memory is theirs now.
+        """
+        part = copy.copy(self)
+        part.cache_bytes = self.cache_bytes // among
+        part._files, part._cache, part._room = {}, {}, part.cache_bytes
+        self._cache, self._room = {}, self.cache_bytes
+        return part
 
     @property
     def bytes(self) -> int:
@@ -209,22 +230,35 @@ class ShardSet(Dataset[ClipBatch]):
             ManifestError: If a shard cannot be read.
         """
         if workers:
-            return iter(
-                DataLoader(
-                    self,
-                    batch_size=None,
-                    sampler=plan,
-                    num_workers=workers,
-                    prefetch_factor=READ_AHEAD,
-                    pin_memory=pin,
-                    multiprocessing_context="spawn",
-                )
-            )
+            return self._batches_by_processes(plan, workers, pin)
         return self._batches_by_thread(plan, pin)
 
-    def __getitem__(self, clips: Sequence[int]) -> ClipBatch:
-        """One batch, for a `DataLoader`'s process."""
-        return self.read(clips, keep=False)
+    def __getitem__(self, clips: Sequence[int]) -> ClipBatch | ManifestError:
+        """One batch, for a `DataLoader`'s process, which would add its traceback to an error."""
+        try:
+            return self.read(clips, keep=False)
+        except ManifestError as error:
+            return error
+
+    def _batches_by_processes(
+        self, plan: Iterable[Sequence[int]], workers: int, pin: bool
+    ) -> Iterator[ClipBatch]:
+        loader: DataLoader[ClipBatch | ManifestError] = DataLoader(
+            self,
+            batch_size=None,
+            sampler=plan,
+            num_workers=workers,
+            prefetch_factor=READ_AHEAD,
+            pin_memory=pin,
+            multiprocessing_context="spawn",
+            worker_init_fn=_begin_reading,
+        )
+        with hold_stop_signals():  # a batch is still needed while this process saves and ends
+            batches = iter(loader)
+        for batch in batches:
+            if isinstance(batch, ManifestError):
+                raise batch
+            yield batch
 
     def _batches_by_thread(self, plan: Iterable[Sequence[int]], pin: bool) -> Iterator[ClipBatch]:
         ready: queue.Queue[ClipBatch | BaseException | None] = queue.Queue(READ_AHEAD)

@@ -4,11 +4,10 @@ import logging
 import multiprocessing
 import queue
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
@@ -20,20 +19,21 @@ from mol_model import processes
 from mol_model.clip_source import ClipSource
 from mol_model.config import RunConfig
 from mol_model.evaluation import evaluate_fold
-from mol_model.fold_state import marked_as_running
+from mol_model.failures import LESS_MEMORY, named_failures, release_memory
+from mol_model.fold_state import RUN_NAME, marked_as_running
+from mol_model.holds import held_alone
 from mol_model.pictures import draw_example
-from mol_model.predictions import save_predictions
+from mol_model.predictions import PREDICTIONS_NAME, save_predictions
 from mol_model.protocols import Fold
 from mol_model.statistics import ClipStatistics
-from mol_model.stopping import asked_to_stop, hold_stop_signals, listen_from_now_on
 from mol_model.training import StepReport, train_fold
 from mol_model.transforms import Normalisation
-from mol_pipeline.errors import NO_ROOM, MolError, StoppedOnRequest, TrainingError
+from mol_pipeline.contract.files import hash_file
+from mol_pipeline.contract.parent import end_with_parent
+from mol_pipeline.contract.stopping import asked_to_stop, hold_stop_signals, listen_from_now_on
+from mol_pipeline.errors import MolError, StoppedOnRequest, TrainingError
 
 logger = logging.getLogger(__name__)
-
-LONGEST_SAVE_S = 120
-"""A process that was asked to stop has so long to save."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,8 @@ class FoldJob:
     fold: Fold
     config: RunConfig
     directory: Path
+    run_sha256: str = ""
+    """Of the `run.json` that it belongs to; another process may start the run anew."""
 
 
 @dataclass(frozen=True)
@@ -67,13 +69,39 @@ class Shared:
 def run_fold(job: FoldJob, shared: Shared, on_step: Callable[[StepReport], None]) -> None:
     """Train, test and draw one fold; its predictions are written last.
 
+    Nothing is done if another process finished it meanwhile.
+
     Raises:
         MolError: If it cannot be trained; the reason stays in its directory.
     """
     if processes.rank() > 0:
-        _train(job, shared, on_step)
+        processes.wait()  # until the first one has the fold
+        with named_failures(job.directory):
+            _train(job, shared, on_step)
         return
-    with named_disk_errors(job.directory), marked_as_running(job.directory):
+    with named_failures(job.directory), held_alone(job.directory):
+        _check_run(job)
+        processes.wait()
+        if processes.count() == 1 and (job.directory / PREDICTIONS_NAME).is_file():
+            return
+        _train_and_test(job, shared, on_step)
+
+
+def _check_run(job: FoldJob) -> None:
+    """Refuse to train for a run that is no more.
+
+    Raises:
+        TrainingError: If another process started it anew, with other settings or data.
+    """
+    path = job.directory.parent.parent / RUN_NAME
+    if job.run_sha256 and not (path.is_file() and hash_file(path) == job.run_sha256):
+        raise TrainingError(
+            f"{path}: another process started this run anew; choose another --out, or run again"
+        )
+
+
+def _train_and_test(job: FoldJob, shared: Shared, on_step: Callable[[StepReport], None]) -> None:
+    with marked_as_running(job.directory), named_failures(job.directory):
         model, normalisation = _train(job, shared, on_step)
         source = shared.source
         shape = shared.statistics.mean_landmarks(source.data.clips_of(job.fold.train))
@@ -81,24 +109,6 @@ def run_fold(job: FoldJob, shared: Shared, on_step: Callable[[StepReport], None]
         if job.fold.test:
             draw_example(model, source, job.fold, normalisation, job.directory)
         save_predictions(job.directory, predictions)
-
-
-@contextmanager
-def named_disk_errors(directory: Path) -> Iterator[None]:
-    """Turn a disk that takes no more into an error that names it.
-
-    Raises:
-        TrainingError: If a file of the fold cannot be written.
-    """
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in NO_ROOM:
-            raise
-        raise TrainingError(
-            f"{directory}: cannot be written ({error.strerror}); make room or choose another "
-            "--out, then run again to continue"
-        ) from error
 
 
 def _train(job: FoldJob, shared: Shared, on_step: Callable[[StepReport], None]) -> tuple:
@@ -127,6 +137,8 @@ def run_folds_here(
     done = folds - len(work)
     failed: dict[str, MolError] = {}
     for job in work:
+        if processes.any_of(asked_to_stop(), shared.source.device):
+            raise _stopped(folds)
 
         def report(step: StepReport, done: int = done, name: str = job.fold.name) -> None:
             on_progress(RunProgress(done, folds, name, step))
@@ -139,6 +151,8 @@ def run_folds_here(
             if processes.count() > 1:
                 raise  # the other processes cannot know of it and would wait
             failed[job.fold.name] = _note(error)
+        if job.fold.name in failed:
+            release_memory(shared.source.device)
             continue
         processes.wait()
         done += 1
@@ -172,6 +186,7 @@ def run_folds(
     """
     if not work:
         return
+    shared = replace(shared, source=shared.source.share_cache(jobs))
     context = multiprocessing.get_context("spawn")
     with hold_stop_signals():
         resource_tracker.ensure_running()  # the helper that multiprocessing starts for itself
@@ -186,7 +201,7 @@ def run_folds(
         except BrokenProcessPool as error:
             raise TrainingError(
                 "a process that trained a fold died, most likely out of memory; finished folds "
-                "are kept: run again with fewer --jobs or data.cache=stream"
+                f"are kept: {LESS_MEMORY}"
             ) from error
         except BaseException:
             _end(pool)
@@ -195,9 +210,13 @@ def run_folds(
 
 
 def _note(error: MolError) -> MolError:
-    """Say at once what will be an error in the end, while the other folds go on."""
+    """Say at once what will be an error in the end, while the other folds go on.
+
+    Returns the error without its traceback and causes: these hold the fold's network, optimiser
+    and batches in memory for as long as the error is kept.
+    """
     logger.error("%s", error)
-    return error
+    return type(error)(str(error))
 
 
 def _refuse(failed: dict[str, MolError], folds: int) -> None:
@@ -254,7 +273,7 @@ def _end(pool: ProcessPoolExecutor) -> None:
     for process in children:
         process.terminate()
     for process in children:
-        process.join(LONGEST_SAVE_S)
+        process.join(processes.LONGEST_SAVE_S)
         if process.is_alive():
             process.kill()  # checkpoints are written by rename: nothing breaks
 
@@ -277,6 +296,7 @@ class _Process:
 
 def _begin(shared: Shared, threads: int, events: Any) -> None:
     """Process: take what is shared; leave Ctrl-C to the main process, which ends the others."""
+    end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     listen_from_now_on()
     torch.set_num_threads(threads)
@@ -286,4 +306,12 @@ def _begin(shared: Shared, threads: int, events: Any) -> None:
 def _run_in_process(job: FoldJob) -> None:
     if asked_to_stop():  # after a fold that was stopped the pool may still hand out another
         raise StoppedOnRequest(f"fold {job.fold.name}: not begun, asked to stop")
-    run_fold(job, _Process.shared, lambda report: _Process.events.put((job.fold.name, report)))
+    try:
+        run_fold(job, _Process.shared, lambda report: _Process.events.put((job.fold.name, report)))
+    except MolError as error:
+        failed = type(error)(str(error))
+    else:
+        return
+    # Here and without its causes: this process keeps its last error, with all that hangs on it.
+    release_memory(_Process.shared.source.device)
+    raise failed

@@ -15,10 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from mol_model.metric_log import LOG_NAME, read_metric_log
 from mol_model.predictions import PREDICTIONS_NAME
 from mol_pipeline.contract.files import write_atomically
 from mol_pipeline.errors import ManifestError, MolError, StoppedOnRequest
 
+RUN_NAME = "run.json"
+"""In the directory of a run: what it is."""
 RUNNING_NAME = "running.json"
 FAILED_NAME = "failed.json"
 
@@ -70,7 +73,7 @@ def read_states(run: Path) -> list[FoldStatus]:
     Raises:
         ManifestError: If the directory holds no run.
     """
-    path = run / "run.json"
+    path = run / RUN_NAME
     try:
         folds = json.loads(path.read_bytes())["folds"]
     except (OSError, ValueError, KeyError) as error:
@@ -79,7 +82,8 @@ def read_states(run: Path) -> list[FoldStatus]:
 
 
 def _state(directory: Path, fold: str) -> FoldStatus:
-    step = _last_step(directory / "metrics.jsonl")
+    log = read_metric_log(directory)
+    step = int(log[-1]["step"]) if log else 0
     if (directory / PREDICTIONS_NAME).is_file():
         return FoldStatus(fold, "done", step, "")
     if (directory / FAILED_NAME).is_file():
@@ -104,14 +108,6 @@ def _lives(directory: Path, who: dict) -> bool:
         except PermissionError:
             return True
         return True
-    log = directory / "metrics.jsonl"
+    log = directory / LOG_NAME
     heard = max(who["since"], log.stat().st_mtime if log.is_file() else 0.0)
     return time.time() - heard < SILENT_S
-
-
-def _last_step(log: Path) -> int:
-    """Step of the last whole line of `metrics.jsonl`, 0 if there is none."""
-    if not log.is_file():
-        return 0
-    lines = [line for line in log.read_text(encoding="utf-8").split("\n")[:-1] if line]
-    return int(json.loads(lines[-1])["step"]) if lines else 0

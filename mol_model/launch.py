@@ -8,12 +8,13 @@ from typing import Any
 from mol_model import processes
 from mol_model.config import PRESETS, RunConfig
 from mol_model.fold_jobs import RunProgress
+from mol_model.holds import TABLES_PATIENCE_S, held_alone
 from mol_model.model_card import write_card
 from mol_model.repeats import fit_seeds
 from mol_model.report import write_report, write_seeds_report
 from mol_model.runs import RunOptions, choose_device, fit, fit_to_data, load_data
-from mol_model.stopping import listen_for_stop
 from mol_pipeline.contract.settings import load_settings
+from mol_pipeline.contract.stopping import listen_for_stop
 from mol_pipeline.errors import ConfigError
 
 
@@ -104,5 +105,6 @@ def _say_nothing(progress: RunProgress) -> None:
 
 def _report(out: Path, metrics: dict[str, Any], config: RunConfig) -> None:
     if processes.rank() == 0:
-        write_report(out, metrics, config)
-        write_card(out)
+        with held_alone(out, patience_s=TABLES_PATIENCE_S):
+            write_report(out, metrics, config)
+            write_card(out)

@@ -13,7 +13,12 @@ import torch
 import torch.distributed
 from torch import Tensor, nn
 
+from mol_pipeline.contract.parent import end_with_parent
+from mol_pipeline.contract.stopping import ask_to_stop
 from mol_pipeline.errors import ConfigError
+
+LONGEST_SAVE_S = 120.0
+"""A process that was asked to stop has so long to save."""
 
 LONGEST_WAIT = datetime.timedelta(hours=2)
 """For the first process, which alone tests and writes."""
@@ -25,7 +30,11 @@ def started_by_torchrun() -> bool:
 
 
 def join(device: torch.device) -> torch.device:
-    """Join the processes of `torchrun`; returns this process's own device."""
+    """Join the processes of `torchrun`; returns this process's own device.
+
+    They end with it: a signal that `torchrun` does not know ends it alone, so they save first.
+    """
+    end_with_parent(LONGEST_SAVE_S, ask_to_stop)
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         torch.cuda.set_device(device)

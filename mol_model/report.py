@@ -9,9 +9,9 @@ import jinja2
 import markupsafe
 
 from mol_model.config import RunConfig
+from mol_model.metric_log import read_metric_log
 from mol_model.pictures import draw_confusion, draw_curves
 from mol_model.predictions import PREDICTIONS_NAME, load_predictions
-from mol_model.training import read_metric_log
 from mol_pipeline.contract.settings import dump_settings
 
 MOST_EXAMPLES = 3

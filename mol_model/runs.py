@@ -10,9 +10,8 @@ report.html         all of it to look at
 
 import json
 import os
-import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,14 +23,17 @@ from mol_model.clip_source import ClipSource, open_source
 from mol_model.config import RunConfig
 from mol_model.data import ShardSet
 from mol_model.evaluation import pooled_metrics
+from mol_model.failures import named_failures
 from mol_model.fold_jobs import FoldJob, RunProgress, Shared, run_folds, run_folds_here
+from mol_model.fold_state import RUN_NAME
+from mol_model.holds import TABLES_PATIENCE_S, held_alone
 from mol_model.predictions import PREDICTIONS_NAME, load_predictions, write_table
 from mol_model.protocols import PROTOCOL_TITLES, Fold, make_folds
+from mol_model.run_directory import open_run, run_identity
 from mol_model.selection import SELECTIONS
 from mol_model.statistics import ClipStatistics, clip_statistics
 from mol_model.warm_start import open_warm_start
-from mol_pipeline.contract.files import hash_document, write_atomically
-from mol_pipeline.contract.settings import dump_settings
+from mol_pipeline.contract.files import hash_file, write_atomically
 from mol_pipeline.errors import ConfigError
 
 METRICS_NAME = "metrics.json"
@@ -95,8 +97,11 @@ class SharedClips:
         """What the folds share."""
         if self._source is None or self._statistics is None:
             settings = self._settings
-            self._source = open_source(self._data, self._device, settings.cache, settings.workers)
-            self._statistics = clip_statistics(self._source)
+            with named_failures("clips of the run"):
+                self._source = open_source(
+                    self._data, self._device, settings.cache, settings.workers
+                )
+                self._statistics = clip_statistics(self._source)
         return Shared(self._source, self._statistics)
 
 
@@ -136,10 +141,13 @@ def fit(
     if processes.rank() == 0:
         started_from = start.record.tensors_sha256 if start else None
         identity = run_identity(data, config, started_from)
-        _open_run(out, identity, [fold.name for fold in all_folds], config, options.overwrite)
+        names = [fold.name for fold in all_folds]
+        open_run(out, identity, names, config, overwrite=options.overwrite)
     processes.wait()
     todo = [fold for fold in folds if not (_directory(out, fold) / PREDICTIONS_NAME).is_file()]
     if todo:
+        if processes.rank() == 0:
+            _refuse_held(_directory(out, fold) for fold in todo)
         clips = clips or SharedClips(data, device, config)
         _train(out, todo, len(folds), config, options, clips.get(), on_progress)
     return _pool(out, data, config, folds, len(all_folds))
@@ -155,7 +163,8 @@ def _train(
     on_progress: Callable[[RunProgress], None],
 ) -> None:
     """Train the folds that are not finished."""
-    work = [FoldJob(fold, config, _directory(out, fold)) for fold in todo]
+    run_sha256 = hash_file(out / RUN_NAME)
+    work = [FoldJob(fold, config, _directory(out, fold), run_sha256) for fold in todo]
     cores = usable_cores()
     jobs = options.jobs or (1 if shared.source.device.type == "cuda" else cores)
     jobs = max(1, min(jobs, len(work)))
@@ -186,9 +195,10 @@ def _pool(
     }
     metrics["folds"] = len(folds)
     if processes.rank() == 0:
-        write_atomically(out / METRICS_NAME, (json.dumps(metrics, indent=1) + "\n").encode())
-        table = out / "predictions.csv"
-        write_table(table, predictions, data.classes, synthetic=data.synthetic)
+        with held_alone(out, patience_s=TABLES_PATIENCE_S):
+            write_atomically(out / METRICS_NAME, (json.dumps(metrics, indent=1) + "\n").encode())
+            table = out / "predictions.csv"
+            write_table(table, predictions, data.classes, synthetic=data.synthetic)
     return metrics
 
 
@@ -225,42 +235,13 @@ def _directory(out: Path, fold: Fold) -> Path:
     return out / "folds" / fold.name
 
 
-def run_identity(data: ShardSet, config: RunConfig, started_from: str | None) -> dict[str, Any]:
-    """What a run must agree in to be continued."""
-    return {
-        "protocol": config.protocol.name,
-        "label_mapping": data.mapping,
-        "manifest_hash": data.manifest_hash,
-        "config_hash": hash_document(config.model_dump(mode="json")),
-        "started_from": started_from,
-        "synthetic": data.synthetic,
-    }
+def _refuse_held(directories: Iterable[Path]) -> None:
+    """Refuse to begin where another process works: before anything is read, not hours later.
 
-
-def _open_run(
-    out: Path, identity: dict[str, Any], folds: list[str], config: RunConfig, overwrite: bool
-) -> None:
-    """Start or continue a run in `out`; refuse a directory that holds something else.
-
-    Several jobs of an array may start the same run at once.
+    Raises:
+        TrainingError: If a fold is held; the text says by whom.
     """
-    path = out / "run.json"
-    if out.exists() and not out.is_dir():
-        raise ConfigError(f"{out}: is a file; --out must name a directory")
-    if overwrite and path.is_file():
-        shutil.rmtree(out)
-    # A name that begins with a dot is one that another job is about to give.
-    if out.is_dir() and any(not one.name.startswith(".") for one in out.iterdir()):
-        if not path.is_file():
-            raise ConfigError(f"{out}: already in use and holds no run; choose another --out")
-        before = json.loads(path.read_bytes())
-        changed = [key for key in identity if before.get(key) != identity[key]]
-        if changed:
-            raise ConfigError(
-                f"{out}: holds a run with another {' and '.join(changed)}; choose another --out, "
-                "or --overwrite to start anew"
-            )
-    out.mkdir(parents=True, exist_ok=True)
-    document = {**identity, "folds": folds}
-    write_atomically(path, (json.dumps(document, indent=1) + "\n").encode())
-    write_atomically(out / "config.yaml", dump_settings(config).encode())
+    for directory in directories:
+        if directory.is_dir():
+            with held_alone(directory):
+                pass

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mol_model.clip_source import ClipSource
 from mol_model.transforms import Normalisation
+from mol_pipeline.contract.stopping import refuse_if_asked
 
 READ_AT_ONCE = 32
 """Clips in memory while their sums are taken."""
@@ -55,6 +56,7 @@ def clip_statistics(source: ClipSource, clips: Sequence[int] | None = None) -> C
     plan = [wanted[first : first + READ_AT_ONCE] for first in range(0, len(wanted), READ_AT_ONCE)]
     pixels = 0
     for numbers, batch in zip(plan, source.batches(plan), strict=True):
+        refuse_if_asked("while the clips were read")
         rows = list(numbers)
         values = batch.frames.flatten(1).long()  # whole numbers: the same sums on any device
         pixels = values.shape[1]

@@ -4,7 +4,6 @@ Everything drawn by chance in a step follows from (seed, fold, step), so a run t
 stopped continues to the same numbers without any state of a generator.
 """
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -18,7 +17,7 @@ from mol_model.batching import batch_plan
 from mol_model.build import build_network
 from mol_model.checkpoint import CheckpointRecord, load_checkpoint, restore, save_checkpoint
 from mol_model.clip_source import ClipSource
-from mol_model.config import RunConfig
+from mol_model.config import RunConfig, settings_that_count
 from mol_model.data import ClipBatch, ShardSet
 from mol_model.evaluation import recognition_accuracy
 from mol_model.losses import LossTerms, joint_loss
@@ -36,10 +35,10 @@ from mol_model.protocols import Fold
 from mol_model.seeding import generator_of, seed_of, use_deterministic_kernels
 from mol_model.selection import keep_best, watched_videos
 from mol_model.statistics import ClipStatistics, clip_statistics
-from mol_model.stopping import asked_to_stop
 from mol_model.transforms import ClipInputs, Normalisation, apply_view, random_view
 from mol_model.warm_start import open_warm_start
 from mol_pipeline.contract.shard_layout import ALIGNED_PX
+from mol_pipeline.contract.stopping import asked_to_stop
 from mol_pipeline.errors import StoppedOnRequest, TrainingError
 
 
@@ -135,7 +134,10 @@ class _FoldTraining:
         if not self.checkpoint.with_suffix(".json").exists():
             return None
         record, tensors = load_checkpoint(self.checkpoint)
-        if record.config != self.config or record.manifest_hash != self.source.data.manifest_hash:
+        if (
+            settings_that_count(record.config) != settings_that_count(self.config)
+            or record.manifest_hash != self.source.data.manifest_hash
+        ):
             raise TrainingError(
                 f"{self.checkpoint}.json: comes from other settings or data than this run; choose "
                 "another --out, or --overwrite to start anew"
@@ -369,9 +371,3 @@ def model_loss(
         weight_of_part=weight_of_part,
         release_scaling=config.loss.release_scaling,
     )
-
-
-def read_metric_log(directory: Path) -> list[dict[str, float]]:
-    """Lines of a fold's `metrics.jsonl`."""
-    path = directory / "metrics.jsonl"
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

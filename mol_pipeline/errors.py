@@ -14,11 +14,25 @@ Both commands share this table, and `ErrorMappingGroup` turns it into exits.
 
 import errno
 import logging
+import os
+from pathlib import Path
 
 import click
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
 """Errors of a disk that takes no more: nothing else that is written there will escape them."""
+
+NO_ENTRY = NO_ROOM | {
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EEXIST,
+    errno.ENAMETOOLONG,
+    errno.ELOOP,
+    errno.ENOTEMPTY,
+}
+"""Errors of a place where a user's output cannot go: another place helps."""
 
 INTERRUPTED_EXIT_CODE = 130
 
@@ -79,11 +93,70 @@ class _Failure(click.ClickException):
         self.exit_code: int = error.exit_code  # type: ignore[misc]  # click reads it so
 
 
+def check_place(out: Path) -> None:
+    """Refuse an output that cannot be made, before any work is done for it; makes nothing.
+
+    Raises:
+        ConfigError: If the nearest directory that exists is none, or takes no new files.
+    """
+    try:
+        there = next(path for path in (out, *out.absolute().parents) if os.path.lexists(path))
+        if there != out and not there.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(there))
+        if there.is_dir() and not os.access(there, os.W_OK | os.X_OK):
+            # Only the system knows why: a mode, a read-only disk.
+            trial = there / f".mol-{os.getpid()}"
+            trial.touch(exist_ok=False)
+            trial.unlink()
+    except OSError as error:
+        raise unwritable(out, error) from error
+
+
+def unwritable(out: Path, error: OSError) -> ConfigError:
+    """The error of an output that cannot be written, with the file at fault and the reason."""
+    at = f" ({error.filename})" if error.filename and str(error.filename) != str(out) else ""
+    reason = error.strerror or " ".join(str(error).split())
+    return ConfigError(
+        f"--out {out}: cannot be written{at}: {reason}; make room, or choose another --out"
+    )
+
+
+class _Command(click.Command):
+    """A command whose `--out` may be a place that cannot be written."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run it; what the disk refuses below `--out` is an error of that option."""
+        out = ctx.params.get("out")
+        if not isinstance(out, Path):
+            return super().invoke(ctx)
+        check_place(out)
+        try:
+            return super().invoke(ctx)
+        except OSError as error:
+            if error.errno not in NO_ENTRY or not _concerns(out, error.filename):
+                raise
+            raise unwritable(out, error) from error
+
+
+def _concerns(out: Path, name: object) -> bool:
+    """Whether a file that an error names is the output, in it, or on the way to it.
+
+    A disk that fills up while a file is written names none.
+    """
+    if not isinstance(name, str | os.PathLike):
+        return True
+    path = Path(name).absolute()
+    places = (out.absolute(), out.resolve())
+    return any(path.is_relative_to(one) or one.is_relative_to(path) for one in places)
+
+
 class ErrorMappingGroup(click.Group):
     """Turn deliberate errors into one line on stderr and their exit code.
 
     Any other exception keeps its traceback and exits 1: that is a bug of ours.
     """
+
+    command_class = _Command
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command and translate what it raises."""

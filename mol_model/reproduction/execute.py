@@ -3,7 +3,6 @@
 import copy
 import json
 import logging
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,8 @@ import torch
 from mol_model import processes
 from mol_model.config import ModelConfig
 from mol_model.fold_jobs import RunProgress
+from mol_model.fold_state import RUN_NAME
+from mol_model.holds import TABLES_PATIENCE_S, held_alone
 from mol_model.model_card import write_card
 from mol_model.repeats import summarise_seeds
 from mol_model.report import write_report, write_seeds_report
@@ -21,9 +22,10 @@ from mol_model.reproduction.peers import evaluate_peer_row
 from mol_model.reproduction.plan import Plan
 from mol_model.reproduction.table import make_table, write_table
 from mol_model.reproduction.units import Unit
+from mol_model.run_directory import clear_run
 from mol_model.runs import METRICS_NAME, RunOptions, SharedClips, choose_device, fit
-from mol_model.stopping import asked_to_stop, listen_for_stop
 from mol_pipeline.contract.files import write_atomically
+from mol_pipeline.contract.stopping import asked_to_stop, listen_for_stop
 from mol_pipeline.errors import ConfigError, MolError, StoppedOnRequest, TrainingError
 
 logger = logging.getLogger(__name__)
@@ -54,8 +56,9 @@ def reproduce(
     failures: dict[str, MolError] = {}
     if plan.request.overwrite:
         for unit in plan.units:
-            if (unit.directory / "run.json").is_file():
-                shutil.rmtree(unit.directory)
+            if (unit.directory / RUN_NAME).is_file():
+                with held_alone(unit.directory, patience_s=TABLES_PATIENCE_S):
+                    clear_run(unit.directory)
     try:
         with listen_for_stop():
             _do_units(plan, device, failures, on_run, on_progress)

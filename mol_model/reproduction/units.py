@@ -7,11 +7,12 @@ from typing import Any
 
 from mol_model.config import RunConfig
 from mol_model.data import ShardSet
+from mol_model.fold_state import RUN_NAME
 from mol_model.predictions import PREDICTIONS_NAME
 from mol_model.protocols import Fold
 from mol_model.reproduction.document import Row
-from mol_model.runs import METRICS_NAME, run_identity
-from mol_pipeline.errors import ConfigError
+from mol_model.run_directory import check_same, read_run, run_identity
+from mol_model.runs import METRICS_NAME
 
 
 @dataclass(frozen=True)
@@ -47,17 +48,10 @@ class Unit:
         Raises:
             ConfigError: If the directory holds a run with other settings or shards.
         """
-        path = self.directory / "run.json"
-        if not path.is_file():
-            return
-        before = json.loads(path.read_bytes())
-        identity = run_identity(self.data, self.config, before.get("started_from"))
-        changed = [key for key, value in identity.items() if before.get(key) != value]
-        if changed:
-            raise ConfigError(
-                f"{self.directory}: holds a run with another {' and '.join(changed)}; choose "
-                "another --out, or --overwrite to start anew"
-            )
+        if (self.directory / RUN_NAME).is_file():
+            started_from = read_run(self.directory).get("started_from")
+            identity = run_identity(self.data, self.config, started_from)
+            check_same(self.directory, identity, self.config)
 
 
 @dataclass(frozen=True)

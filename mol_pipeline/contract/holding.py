@@ -17,6 +17,7 @@ import json
 import logging
 import os
 import platform
+import sys
 import threading
 import time
 import uuid
@@ -203,7 +204,9 @@ def _read(note: Path) -> dict[str, object] | None:
 def _describe(note: dict[str, object] | None) -> str:
     if not note:
         return "held by another process"
-    return f"held by process {note.get('pid')} on {note.get('host')} since {note.get('since')}"
+    command = f": {note['command']}" if note.get("command") else ""
+    where = f"process {note.get('pid')} on {note.get('host')}"
+    return f"held by {where} since {note.get('since')}{command}"
 
 
 def _label() -> dict[str, object]:
@@ -213,7 +216,14 @@ def _label() -> dict[str, object]:
         "pid": os.getpid(),
         "since": time.strftime("%Y-%m-%d %H:%M:%S %z"),
         "token": uuid.uuid4().hex,
+        "command": _command(),
     }
+
+
+def _command() -> str:
+    """What this process was started as, short and plain; options may hold names of people."""
+    words = [Path(sys.argv[0]).name, *sys.argv[1:2]] if sys.argv else []
+    return " ".join(words).encode("ascii", "replace").decode()[:60]
 
 
 def _machine() -> str:

@@ -136,7 +136,7 @@ def test_a_full_disk_is_named_and_the_run_continues_when_there_is_room(shards, w
     assert full.returncode == 7
     assert "checkpoint.safetensors: cannot be written" in full.stderr
     assert "Traceback" not in full.stderr
-    assert not list(out.glob("folds/*/.*"))
+    assert not list(out.glob("folds/*/.*.part"))
     assert moltrain(*arguments).returncode == 0
     assert log_of(out) == log_of(whole)
 

@@ -16,12 +16,12 @@ from mol_model.evaluation import (
     evaluate_fold,
     pooled_metrics,
 )
+from mol_model.metric_log import read_metric_log
 from mol_model.protocols import Fold, make_folds
 from mol_model.report import write_report
 from mol_model.runs import RunOptions, fit, fit_to_data, load_data, select_folds
 from mol_model.selection import watched_videos
 from mol_model.statistics import clip_statistics
-from mol_model.training import read_metric_log
 from mol_model.transforms import Normalisation
 from mol_pipeline.contract.settings import dump_settings, load_settings
 from mol_pipeline.errors import ConfigError, TrainingError
