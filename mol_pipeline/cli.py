@@ -23,6 +23,7 @@ from mol_pipeline.errors import (
 
 if TYPE_CHECKING:
     from mol_pipeline.contract.manifest import Manifest, Part
+    from mol_pipeline.databases.fitting import Numbers
     from mol_pipeline.databases.index import DatabaseIndex, Expression
     from mol_pipeline.graph import TlsFiles
 
@@ -83,6 +84,13 @@ corrections_option = click.option(
     show_default=True,
     help="Put known errors of the release right.",
 )
+numbers_option = click.option(
+    "--numbers",
+    type=click.Choice(("auto", "named", "anew")),
+    default="auto",
+    show_default=True,
+    help="Numbers in frames' names: those annotated, or anew in each clip; auto refuses doubt.",
+)
 
 
 @click.group(cls=ErrorMappingGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -127,6 +135,7 @@ def demo(out: Path, layout: str, subjects: int, seed: int) -> None:
 @frames_option
 @expression_option
 @corrections_option
+@numbers_option
 @click.option("--classes", metavar="MAPPING", help="Count under this label mapping, e.g. 3 or 5.")
 @strict_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
@@ -138,6 +147,7 @@ def index_command(
     frames: str | None,
     expression: "Expression",
     corrections: bool,
+    numbers: "Numbers",
     classes: str | None,
     strict: bool,
     as_json: bool,
@@ -147,7 +157,7 @@ def index_command(
     from mol_pipeline.contract.manifest import write_atomically
     from mol_pipeline.databases.index_report import index_text
 
-    index = _index(dataset, root, annotation, frames, expression, corrections)
+    index = _index(dataset, root, annotation, frames, expression, corrections, numbers)
     document = index.document(classes)
     text = json.dumps(document.model_dump(mode="json"), indent=1, ensure_ascii=False)
     click.echo(text if as_json else index_text(document))
@@ -168,6 +178,7 @@ def index_command(
 @frames_option
 @expression_option
 @corrections_option
+@numbers_option
 @strict_option
 @click.option(
     "--detect",
@@ -215,6 +226,7 @@ def build(
     frames: str | None,
     expression: "Expression",
     corrections: bool,
+    numbers: "Numbers",
     strict: bool,
     detect: str | None,
     no_face: str | None,
@@ -241,6 +253,7 @@ def build(
     from mol_pipeline.graph import build as run_build
     from mol_pipeline.progress import build_progress
 
+    share = _part(part)
     if cluster_file is not None and (scheduler, workers) != (None, None):
         raise click.UsageError("--cluster says where the work runs: no --scheduler, no --workers")
     options = ClusterOptions(
@@ -253,7 +266,7 @@ def build(
     shortcuts = [] if detect is None else [f"detection.detect_every={_detect_every(detect)}"]
     shortcuts += [] if no_face is None else [f"detection.no_face={no_face}"]
     config = load_settings(BuildConfig, config_file, (*overrides, *shortcuts))
-    index = _index(dataset, root, annotation, frames, expression, corrections)
+    index = _index(dataset, root, annotation, frames, expression, corrections, numbers)
     _compare_counts(index, strict)
     with build_progress() as on_progress:
         result = run_build(
@@ -263,7 +276,7 @@ def build(
             landmark_model=landmark_model,
             cluster=options,
             overwrite=overwrite,
-            part=_part(part),
+            part=share,
             on_progress=on_progress,
         )
     click.echo(_summary(out, result.manifest))
@@ -346,7 +359,13 @@ def _repair(
         )
     options = manifest.provenance.index_options
     index = _index(
-        manifest.database, root, annotation, options.frames, options.expression, options.corrections
+        manifest.database,
+        root,
+        annotation,
+        options.frames,
+        options.expression,
+        options.corrections,
+        options.numbers,
     )
     for path in remove_strays(directory, manifest.shards):
         click.echo(f"removed: {path}", err=True)
@@ -512,6 +531,7 @@ def _index(
     frames: str | None,
     expression: "Expression",
     corrections: bool,
+    numbers: "Numbers",
 ) -> "DatabaseIndex":
     """Read a database with its adapter."""
     from mol_pipeline.databases.registry import ADAPTERS
@@ -523,6 +543,7 @@ def _index(
             annotation=annotation,
             frames=frames,
             apply_corrections=corrections,
+            numbers=numbers,
         )
         .only(expression)
     )

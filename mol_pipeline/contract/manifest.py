@@ -145,6 +145,8 @@ class IndexOptions(Record):
     """Folder under the root that frames were taken from."""
     expression: Literal["all", "micro", "macro"] = "all"
     corrections: bool = True
+    numbers: Literal["auto", "named", "anew"] = "auto"
+    """What the numbers in the names of frames were taken for."""
 
 
 class Part(Record):

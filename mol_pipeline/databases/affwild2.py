@@ -16,7 +16,9 @@ from pathlib import Path
 from mol_pipeline.contract.gaps import gaps_between
 from mol_pipeline.contract.manifest import KeyFrames
 from mol_pipeline.databases.builder import AnnotatedClip, IndexBuilder
-from mol_pipeline.databases.files import is_junk, list_frames, walk
+from mol_pipeline.databases.candidates import best_folder
+from mol_pipeline.databases.files import is_junk, walk
+from mol_pipeline.databases.fitting import Misfit, Numbers
 from mol_pipeline.databases.index import DatabaseIndex, SourceVideo
 from mol_pipeline.errors import SourceError
 
@@ -38,6 +40,7 @@ class AffWild2:
         annotation: Path | None = None,
         frames: str | None = None,
         apply_corrections: bool = True,
+        numbers: Numbers = "auto",
     ) -> DatabaseIndex:
         """List the annotated videos; see `Adapter.index`.
 
@@ -46,9 +49,15 @@ class AffWild2:
             annotation: Folder with `Train_Set` and `Validation_Set`.
             frames: Folder under the root with the crops.
             apply_corrections: There are none.
+            numbers: Are always those of the lines.
         """
         builder = IndexBuilder(
-            self.name, root, frames=frames, apply_corrections=apply_corrections, rank=lambda _: 0
+            self.name,
+            root,
+            frames=frames,
+            apply_corrections=apply_corrections,
+            numbers=numbers,
+            rank=lambda _: 0,
         )
         texts = _annotations(annotation or root)
         if not texts:
@@ -79,14 +88,19 @@ class AffWild2:
         if not folders:
             builder.reject(clip, "no-folder", f"no folder {video} with frames below the root")
             return
-        if len(folders) > 1:
-            builder.note(f"{len(folders)} folders for {video}: {folders[0].relative} used")
-        present = list_frames(folders[0].path)
+        try:
+            best, why = best_folder(folders, KeyFrames(), "named", anew=False)
+        except Misfit as misfit:
+            builder.reject(clip, misfit.code, str(misfit))
+            return
+        if why:
+            builder.note(f"{video}: {why}")
+        folder, present = best.folder, best.present
         labelled = {i: word for i, word in enumerate(labels, start=1) if word}
         chosen = [(number, name) for number, name in present if number in labelled]
         if not chosen:
             builder.reject(
-                clip, "no-frames", f"{folders[0].relative}: no frame has a label other than -1"
+                clip, "no-frames", f"{folder.relative}: no frame has a label other than -1"
             )
             return
         surplus = sum(number > len(labels) for number, _ in present)
@@ -105,7 +119,7 @@ class AffWild2:
                 clip=video,
                 raw_label="",
                 key_frames=KeyFrames(),
-                folder=folders[0].relative,
+                folder=folder.relative,
                 frames=tuple(chosen),
                 missing=gaps_between(accounted, 1, len(labels)),
                 annotations={

@@ -18,15 +18,16 @@ from mol_pipeline.contract.manifest import (
     KeyFrameSource,
     RejectedVideo,
 )
+from mol_pipeline.databases.annotations import find_annotation
+from mol_pipeline.databases.candidates import best_folder
 from mol_pipeline.databases.corrections import Corrector
 from mol_pipeline.databases.files import (
     FrameFolder,
     FrameFolders,
-    find_annotation,
     folder_inside,
-    list_frames,
     require_root,
 )
+from mol_pipeline.databases.fitting import Misfit, Numbers
 from mol_pipeline.databases.index import DatabaseIndex, SourceVideo
 from mol_pipeline.databases.names import DATABASES
 from mol_pipeline.databases.published_counts import compare_with_published
@@ -35,13 +36,12 @@ from mol_pipeline.databases.tables import (
     MISSING_WORDS,
     Columns,
     Row,
+    Table,
     has_columns,
+    nearest_number,
     read_table,
-    whole_number,
 )
 from mol_pipeline.errors import SourceError
-
-Frames = Sequence[tuple[int, str]]
 
 LONGEST_CLIP = 1_000_000
 """Frames; a longer interval is a slip of the pen (at 200 fps it would last 83 minutes)."""
@@ -116,7 +116,10 @@ class IndexBuilder:
         root: Of the release.
         frames: Folder under the root to take frames from.
         apply_corrections: Put known errors right.
+        numbers: What the numbers of frames are, see `fitting`.
         rank: See `FrameFolders`.
+        fractions: Whether the owners wrote times converted to frames, whose fractions are rounded;
+            elsewhere a fraction is an error.
     """
 
     def __init__(
@@ -126,7 +129,9 @@ class IndexBuilder:
         *,
         frames: str | None = None,
         apply_corrections: bool = True,
+        numbers: Numbers = "auto",
         rank: Callable[[tuple[str, ...]], int | None] = raw_before_cropped,
+        fractions: bool = False,
     ) -> None:
         self.database = database
         self.title = DATABASES[database]
@@ -134,7 +139,10 @@ class IndexBuilder:
         start = folder_inside(root, frames, "--frames") if frames else root
         self.folders = FrameFolders(root, start, rank)
         self.corrector = Corrector(database, enabled=apply_corrections)
-        self._options = IndexOptions(frames=frames, corrections=apply_corrections)
+        self._numbers: Numbers = numbers
+        self._fractions = fractions
+        self._rounded: dict[tuple[str, str], list[str]] = {}
+        self._options = IndexOptions(frames=frames, corrections=apply_corrections, numbers=numbers)
         self.notes: list[str] = []
         self._rejected: list[RejectedVideo] = []
         self._found: list[tuple[AnnotatedClip, KeyFrames, list[FrameFolder]]] = []
@@ -149,15 +157,50 @@ class IndexBuilder:
         Raises:
             SourceError: If it is not found, or cannot be read.
         """
-        table = find_annotation(
-            self.root,
-            form.patterns,
-            self.title,
-            annotation,
-            lambda path: has_columns(path, form.columns),
+        table = self.find_table(
+            form.patterns, annotation, lambda path: has_columns(path, form.columns)
         )
-        rows = read_table(table, form.columns, optional=form.optional)
+        rows = self.noted(read_table(table, form.columns, optional=form.optional))
         return table, [row for row in rows if row.text("filename")]
+
+    def find_table(
+        self,
+        patterns: Sequence[str],
+        annotation: Path | None,
+        is_right: Callable[[Path], bool] = lambda path: True,
+    ) -> Path:
+        """The owners' table, see `find_annotation`; others that say the same are noted."""
+        table, notes = find_annotation(self.root, patterns, self.title, annotation, is_right)
+        for note in notes:
+            self.note(note)
+        return table
+
+    def noted(self, table: Table) -> tuple[Row, ...]:
+        """The rows of a table; what was left aside in it is noted."""
+        for note in table.notes:
+            self.note(note)
+        return table.rows
+
+    def frame_number(self, clip: tuple[str, str], name: str, text: str) -> int | None:
+        """A cell as a frame number; a fraction is rounded, and said.
+
+        Args:
+            clip: Subject and name, for the note.
+            name: Of the column.
+            text: The cell.
+
+        Raises:
+            ValueError: If it is none.
+        """
+        value, exact = nearest_number(text)
+        if not exact:
+            if not self._fractions:
+                raise ValueError(f"{text.strip()!r} is no whole number")
+            words = f"{name} {text.strip()} rounded to {value}"
+            rounded = self._rounded.setdefault(clip, [])
+            if words not in rounded:
+                rounded.append(words)
+        return value
 
     def named_apart(self, clip: AnnotatedClip, cells: Iterable[str], suffix: str) -> AnnotatedClip:
         """The clip, renamed if another event has its name; an equal row keeps it and is refused.
@@ -279,7 +322,7 @@ class IndexBuilder:
         self, clip: AnnotatedClip, name: str, text: str, at_least: int | None = None
     ) -> tuple[int | None, KeyFrameSource]:
         try:
-            value = whole_number(text)
+            value = self.frame_number((clip.subject, clip.clip), name, text)
         except ValueError as error:
             raise ValueError(f"{name} {error}") from None
         if value is not None and value < 0 and name != "apex":
@@ -325,8 +368,8 @@ class IndexBuilder:
         Args:
             annotation: The owners' table.
             edition: Which edition of the annotation it is, where their counts differ.
-            renumbered: Take a folder with exactly the annotated number of frames in order,
-                if its numbers are others.
+            renumbered: The owners' own folders may be numbered anew from the start of each clip;
+                of other databases only a copy is, and it is named.
             trust_folder: Where the annotated interval goes beyond a trimmed folder, end at
                 the folder's last frame.
 
@@ -349,9 +392,18 @@ class IndexBuilder:
             self.note(f"also there, not used: {', '.join(sorted(others))}; choose with --frames")
         for doubled in sorted(self.folders.doubled):
             self.note(f"doubled folder {doubled}")
+        if self._rounded:
+            cells = sum(map(len, self._rounded.values()))
+            (subject, name), (first, *_) = next(iter(self._rounded.items()))
+            self.note(
+                f"{cells} frame number(s) of {len(self._rounded)} row(s) are fractions, rounded to "
+                f"the nearest frame, half up; first: {subject}/{name}: {first}"
+            )
         if not self._videos:
             self._refuse_empty()
-        videos = tuple(sorted(self._videos, key=lambda video: (video.subject, video.clip)))
+        videos = tuple(
+            sorted(map(self._remarked, self._videos), key=lambda video: (video.subject, video.clip))
+        )
         synthetic = is_synthetic(self.root)
         return DatabaseIndex(
             database=self.database,
@@ -367,6 +419,11 @@ class IndexBuilder:
             notes=tuple(self.notes),
             options=self._options,
         )
+
+    def _remarked(self, video: SourceVideo) -> SourceVideo:
+        """A video with what was rounded in its row."""
+        rounded = self._rounded.get((video.subject, video.clip), ())
+        return replace(video, remarks=(*rounded, *video.remarks)) if rounded else video
 
     def _refuse_empty(self) -> None:
         if self.folders.archives:
@@ -392,40 +449,30 @@ class IndexBuilder:
         renumbered: bool,
         trust_folder: bool,
     ) -> None:
-        """Choose the frames of a clip by their numbers."""
-        best: tuple[list[tuple[int, str]], FrameFolder, Frames] | None = None
-        for candidate in folders:
-            all_frames = list_frames(candidate.path)
-            inside = _between(all_frames, key_frames)
-            if best is None or len(inside) > len(best[0]):
-                best = inside, candidate, all_frames
-        if best is None:
-            raise ValueError("a clip needs at least one folder")
-        chosen, folder, present = best
-        if len(folders) > 1:
-            self.note(
-                f"{len(folders)} folders for {clip.subject}/{clip.clip}: {folder.relative} used"
-            )
-        first, last = present[0][0], present[-1][0]
-        onset, offset = key_frames.onset, key_frames.offset
-        annotated = None if onset is None or offset is None else offset - onset + 1
-        if not chosen and renumbered and onset is not None and len(present) == annotated:
-            chosen = list(present)
-            key_frames = _shifted(key_frames, first - onset)
+        """Choose the frames of a clip."""
+        try:
+            best, why = best_folder(folders, key_frames, self._numbers, anew=renumbered)
+        except Misfit as misfit:
+            self.reject(clip, misfit.code, str(misfit))
+            return
+        chosen, key_frames = best.fit.frames, best.fit.key_frames
+        remarks = [one for one in (why, best.fit.renumbered) if one]
+        if why:
+            self.note(f"{clip.subject}/{clip.clip}: {why}")
+        if best.fit.renumbered:
             self.note("frames are numbered from the start of the clip; taken in order")
-        if chosen and trust_folder and offset is not None and offset > last:
-            self.note(f"{clip.clip}: offset {offset} lies beyond the last frame {last}; cut there")
+        first, last = best.present[0][0], best.present[-1][0]
+        offset = key_frames.offset
+        if trust_folder and offset is not None and offset > last:
+            words = f"offset {offset} lies beyond the last frame {last}; cut there"
+            self.note(f"{clip.clip}: {words}")
+            remarks.append(words)
             apex = key_frames.apex
             beyond = apex is not None and apex > last
             key_frames = key_frames.model_copy(
                 update={"offset": last, "offset_source": "corrected"}
                 | ({"apex": None, "apex_source": "absent"} if beyond else {})
             )
-        if not chosen:
-            interval = f"{onset}..{offset}"
-            words = f"{folder.relative} has frames {first}..{last}, annotated are {interval}"
-            self.reject(clip, "no-frames", words)
-            return
         low = key_frames.onset if key_frames.onset is not None else chosen[0][0]
         high = key_frames.offset if key_frames.offset is not None else chosen[-1][0]
         if low > first or high < last:
@@ -438,30 +485,10 @@ class IndexBuilder:
                 clip=clip.clip,
                 raw_label=clip.raw_label,
                 key_frames=key_frames,
-                folder=folder.relative,
-                frames=tuple(chosen),
+                folder=best.folder.relative,
+                frames=chosen,
                 missing=gaps_between((number for number, _ in chosen), low, high),
                 annotations={name: text for name, text in clip.annotations.items() if text},
+                remarks=tuple(remarks),
             )
         )
-
-
-def _between(frames: Frames, key_frames: KeyFrames) -> list[tuple[int, str]]:
-    low, high = key_frames.onset, key_frames.offset
-    return [
-        (number, name)
-        for number, name in frames
-        if (low is None or number >= low) and (high is None or number <= high)
-    ]
-
-
-def _shifted(key_frames: KeyFrames, by: int) -> KeyFrames:
-    values = {
-        name: None if value is None else value + by
-        for name, value in (
-            ("onset", key_frames.onset),
-            ("apex", key_frames.apex),
-            ("offset", key_frames.offset),
-        )
-    }
-    return key_frames.model_copy(update=values)

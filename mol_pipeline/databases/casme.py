@@ -12,6 +12,7 @@ from pathlib import Path
 
 from mol_pipeline.databases.builder import IndexBuilder, TableFormat, annotated_clip
 from mol_pipeline.databases.casme2 import clip_of_folder, is_of_subject, subject_number
+from mol_pipeline.databases.fitting import Numbers
 from mol_pipeline.databases.index import DatabaseIndex
 
 TABLE = TableFormat(
@@ -43,9 +44,12 @@ class Casme:
         annotation: Path | None = None,
         frames: str | None = None,
         apply_corrections: bool = True,
+        numbers: Numbers = "auto",
     ) -> DatabaseIndex:
         """List CASME's clips; see `Adapter.index`."""
-        builder = IndexBuilder(self.name, root, frames=frames, apply_corrections=apply_corrections)
+        builder = IndexBuilder(
+            self.name, root, frames=frames, apply_corrections=apply_corrections, numbers=numbers
+        )
         table, rows = builder.read(TABLE, annotation)
         for row in rows:
             clip = row.text("filename")

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from mol_pipeline.databases.builder import IndexBuilder, TableFormat, annotated_clip
 from mol_pipeline.databases.files import FrameFolder
+from mol_pipeline.databases.fitting import Numbers
 from mol_pipeline.databases.index import DatabaseIndex
 
 SUBJECT_FOLDER = re.compile(r"^s(?:ub)?0*(\d+)$")
@@ -55,10 +56,16 @@ class Casme2:
         annotation: Path | None = None,
         frames: str | None = None,
         apply_corrections: bool = True,
+        numbers: Numbers = "auto",
     ) -> DatabaseIndex:
         """List the clips of CASME II; see `Adapter.index`."""
         builder = IndexBuilder(
-            self.name, root, frames=frames, apply_corrections=apply_corrections, rank=_rank
+            self.name,
+            root,
+            frames=frames,
+            apply_corrections=apply_corrections,
+            numbers=numbers,
+            rank=_rank,
         )
         table, rows = builder.read(TABLE, annotation)
         edition = ""

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from mol_pipeline.databases.builder import IndexBuilder, TableFormat, annotated_clip
 from mol_pipeline.databases.files import FrameFolder
+from mol_pipeline.databases.fitting import Numbers
 from mol_pipeline.databases.index import DatabaseIndex
 
 TABLE = TableFormat(
@@ -46,10 +47,16 @@ class Casme3:
         annotation: Path | None = None,
         frames: str | None = None,
         apply_corrections: bool = True,
+        numbers: Numbers = "auto",
     ) -> DatabaseIndex:
         """List the clips of CAS(ME)^3 part A; see `Adapter.index`."""
         builder = IndexBuilder(
-            self.name, root, frames=frames, apply_corrections=apply_corrections, rank=_rank
+            self.name,
+            root,
+            frames=frames,
+            apply_corrections=apply_corrections,
+            numbers=numbers,
+            rank=_rank,
         )
         table, rows = builder.read(TABLE, annotation)
         clip_folders = _clip_folders(builder)

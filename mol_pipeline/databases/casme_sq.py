@@ -14,15 +14,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mol_pipeline.databases.builder import AnnotatedClip, IndexBuilder
-from mol_pipeline.databases.files import FrameFolder, find_annotation
+from mol_pipeline.databases.files import FrameFolder
+from mol_pipeline.databases.fitting import Numbers
 from mol_pipeline.databases.index import DatabaseIndex
-from mol_pipeline.databases.tables import MISSING_WORDS, read_sheets
+from mol_pipeline.databases.tables import nearest_number, read_sheets
 from mol_pipeline.errors import SourceError
 
 ANNOTATION_PATTERNS = ("*CAS(ME)^2*code*final*.xls*", "*code_final*.xls*", "*CASME*sq*.xls*")
 LONG_VIDEO = re.compile(r"^(\d+)_(\d{4})")
 EXPRESSION = re.compile(r"^(.+?)_(\d+)$")
-OPEN = MISSING_WORDS | {"0"}
 STIMULUS_NOT_IN_THE_TABLE = {"disgust1": "0101"}
 """The third sheet of some copies lacks it."""
 
@@ -39,12 +39,19 @@ class CasmeSq:
         annotation: Path | None = None,
         frames: str | None = None,
         apply_corrections: bool = True,
+        numbers: Numbers = "auto",
     ) -> DatabaseIndex:
         """List the expressions of CAS(ME)^2; see `Adapter.index`."""
         builder = IndexBuilder(
-            self.name, root, frames=frames, apply_corrections=apply_corrections, rank=_rank
+            self.name,
+            root,
+            frames=frames,
+            apply_corrections=apply_corrections,
+            numbers=numbers,
+            rank=_rank,
+            fractions=True,
         )
-        table = find_annotation(root, ANNOTATION_PATTERNS, builder.title, annotation)
+        table = builder.find_table(ANNOTATION_PATTERNS, annotation)
         sheets = list(read_sheets(table).values())
         if len(sheets) < 3:
             raise SourceError(
@@ -78,10 +85,10 @@ class CasmeSq:
     ) -> None:
         participant, clip = cells[0].removesuffix(".0"), cells[1]
         subject = subjects.get(participant, "")
-        onset, apex, offset = (_whole(cell) for cell in cells[2:5])
-        offset_is_apex = offset in OPEN
+        onset, apex, offset = cells[2:5]
+        offset_is_apex = _is_open(offset)
         if offset_is_apex:  # the expression goes on; without an apex only its onset is known
-            offset = onset if apex in OPEN else apex
+            offset = onset if _is_open(apex) else apex
         kind = cells[7].lower()
         annotated = AnnotatedClip(
             subject=f"s{subject}" if subject else f"participant {participant}",
@@ -117,12 +124,12 @@ class CasmeSq:
         )
 
 
-def _whole(cell: str) -> str:
-    """A frame number without decimals; some cells have them."""
+def _is_open(cell: str) -> bool:
+    """Whether a cell says that there is no such frame: nothing, or 0."""
     try:
-        return str(int(float(cell)))
-    except (ValueError, OverflowError):
-        return cell  # refused with its row, by name
+        return not nearest_number(cell)[0]
+    except ValueError:
+        return False  # refused with its row, by name
 
 
 def _subjects(rows: Sequence[Sequence[str]]) -> dict[str, str]:

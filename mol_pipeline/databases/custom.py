@@ -15,7 +15,8 @@ from pathlib import Path, PurePosixPath
 from mol_pipeline.contract.gaps import gaps_between
 from mol_pipeline.contract.manifest import KeyFrames
 from mol_pipeline.databases.builder import AnnotatedClip, IndexBuilder
-from mol_pipeline.databases.files import find_annotation, list_frames, path_inside
+from mol_pipeline.databases.files import list_frames, path_inside
+from mol_pipeline.databases.fitting import Numbers
 from mol_pipeline.databases.index import DatabaseIndex, SourceVideo
 from mol_pipeline.databases.tables import Columns, Row, has_columns, read_table
 from mol_pipeline.errors import SourceError
@@ -42,17 +43,18 @@ class Custom:
         annotation: Path | None = None,
         frames: str | None = None,
         apply_corrections: bool = True,
+        numbers: Numbers = "auto",
     ) -> DatabaseIndex:
         """List the videos of a CSV file; see `Adapter.index`.
 
         Raises:
             SourceError: If a path leaves the root.
         """
-        builder = IndexBuilder(self.name, root, frames=frames, apply_corrections=apply_corrections)
-        table = find_annotation(
-            root, ("*.csv",), builder.title, annotation, lambda path: has_columns(path, COLUMNS)
+        builder = IndexBuilder(
+            self.name, root, frames=frames, apply_corrections=apply_corrections, numbers=numbers
         )
-        rows = list(read_table(table, COLUMNS, optional=OPTIONAL))
+        table = builder.find_table(("*.csv",), annotation, lambda path: has_columns(path, COLUMNS))
+        rows = builder.noted(read_table(table, COLUMNS, optional=OPTIONAL))
         for row in rows:
             if path_inside(root, row.text("path")) is None:
                 raise SourceError(

@@ -4,7 +4,7 @@ import fnmatch
 import itertools
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -174,8 +174,12 @@ class FrameFolders:
         self, leaf: str, accept: Callable[[FrameFolder], bool] = lambda folder: True
     ) -> list[FrameFolder]:
         """Folders of this name that are accepted; best first."""
-        found = filter(accept, self._by_leaf.get(leaf.strip().lower(), []))
-        return sorted(found, key=lambda one: (one.rank, len(one.parts), one.parts))
+        return best_first(filter(accept, self._by_leaf.get(leaf.strip().lower(), [])))
+
+
+def best_first(folders: Iterable[FrameFolder]) -> list[FrameFolder]:
+    """Folders in the order in which they are taken: by rank, then the least nested."""
+    return sorted(folders, key=lambda one: (one.rank, len(one.parts), one.parts))
 
 
 def find_annotations(root: Path, patterns: Sequence[str]) -> list[Path]:
@@ -188,44 +192,8 @@ def find_annotations(root: Path, patterns: Sequence[str]) -> list[Path]:
     ]
 
 
-def find_annotation(
-    root: Path,
-    patterns: Sequence[str],
-    title: str,
-    override: Path | None,
-    is_right: Callable[[Path], bool] = lambda path: True,
-) -> Path:
-    """Find the annotation file of a release by name, then by content.
-
-    Args:
-        root: Of the release.
-        patterns: Of file names, case aside.
-        title: Of the database, for messages.
-        override: The file that the user named.
-        is_right: Whether a file has the right columns; asked only if several fit by name.
-
-    Raises:
-        SourceError: If there is none, or several that differ in name.
-    """
-    if override is not None:
-        if not override.is_file():
-            raise SourceError(f"{override}: no annotation file there; check --annotation")
-        return override
-    found = find_annotations(root, patterns)
-    if not found:
-        raise SourceError(
-            f"{root}: no {title} annotation ({' or '.join(patterns)}) in it or below; "
-            f"put the owners' table there or name it with --annotation{_unpack_hint(root)}"
-        )
-    if len({path.name.lower() for path in found}) > 1:
-        found = [path for path in found if is_right(path)] or found
-    if len({path.name.lower() for path in found}) > 1:
-        names = ", ".join(str(path.relative_to(root)) for path in found)
-        raise SourceError(f"{root}: several annotations ({names}); choose one with --annotation")
-    return found[0]
-
-
-def _unpack_hint(root: Path) -> str:
+def unpack_hint(root: Path) -> str:
+    """Words for a message if an archive below a root may hold what is missing."""
     archives = [
         name for _, _, files in walk(root) for name in files if Path(name).suffix in ARCHIVES
     ]

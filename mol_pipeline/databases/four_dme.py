@@ -5,7 +5,7 @@
 
 Convention: a clip with several emotions (`Surprise+Positive`) keeps its word and takes part
 in no mapping to one class. The pattern of the file names is not documented: the last integer
-is the number, and a folder with exactly the annotated number of frames is taken in order.
+is the number, and a folder that is numbered from its start is taken in order, see `fitting`.
 """
 
 from functools import partial
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from mol_pipeline.databases.builder import IndexBuilder, TableFormat, annotated_clip
 from mol_pipeline.databases.files import FrameFolder
+from mol_pipeline.databases.fitting import Numbers
 from mol_pipeline.databases.index import DatabaseIndex
 
 TABLE = TableFormat(
@@ -41,9 +42,12 @@ class FourDme:
         annotation: Path | None = None,
         frames: str | None = None,
         apply_corrections: bool = True,
+        numbers: Numbers = "auto",
     ) -> DatabaseIndex:
         """List 4DME's clips; see `Adapter.index`."""
-        builder = IndexBuilder(self.name, root, frames=frames, apply_corrections=apply_corrections)
+        builder = IndexBuilder(
+            self.name, root, frames=frames, apply_corrections=apply_corrections, numbers=numbers
+        )
         table, rows = builder.read(TABLE, annotation)
         for row in rows:
             clip = row.text("filename")

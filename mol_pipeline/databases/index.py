@@ -24,6 +24,7 @@ from mol_pipeline.contract.manifest import (
     KeyFrames,
     RejectedVideo,
 )
+from mol_pipeline.databases.fitting import Numbers
 from mol_pipeline.errors import ConfigError
 
 Expression = Literal["all", "micro", "macro"]
@@ -221,6 +222,7 @@ class Adapter(Protocol):
         annotation: Path | None = None,
         frames: str | None = None,
         apply_corrections: bool = True,
+        numbers: Numbers = "auto",
     ) -> DatabaseIndex:
         """List the videos under `root` without decoding an image.
 
@@ -229,6 +231,7 @@ class Adapter(Protocol):
             annotation: The owners' table, if it is not to be found by its name.
             frames: Folder under the root to take frames from, if there are several sets.
             apply_corrections: Put known errors of the release right.
+            numbers: What the numbers in the names of frames are, see `fitting`.
 
         Raises:
             SourceError: If the root or the annotation is absent, unreadable or of another

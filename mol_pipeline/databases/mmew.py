@@ -14,6 +14,7 @@ from pathlib import Path
 
 from mol_pipeline.databases.builder import IndexBuilder, TableFormat, annotated_clip
 from mol_pipeline.databases.files import FrameFolder, list_frames
+from mol_pipeline.databases.fitting import Numbers
 from mol_pipeline.databases.index import DatabaseIndex
 from mol_pipeline.databases.tables import Row, whole_number
 
@@ -44,10 +45,16 @@ class Mmew:
         annotation: Path | None = None,
         frames: str | None = None,
         apply_corrections: bool = True,
+        numbers: Numbers = "auto",
     ) -> DatabaseIndex:
         """List MMEW's clips; see `Adapter.index`."""
         builder = IndexBuilder(
-            self.name, root, frames=frames, apply_corrections=apply_corrections, rank=_rank
+            self.name,
+            root,
+            frames=frames,
+            apply_corrections=apply_corrections,
+            numbers=numbers,
+            rank=_rank,
         )
         table, rows = builder.read(TABLE, annotation)
         for row in rows:

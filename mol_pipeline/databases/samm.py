@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mol_pipeline.databases.builder import IndexBuilder, TableFormat, annotated_clip
 from mol_pipeline.databases.files import FrameFolder
+from mol_pipeline.databases.fitting import Numbers
 from mol_pipeline.databases.index import DatabaseIndex
 
 CLIP_FOLDER = re.compile(r"^(\d{1,3})_\d+_\d+$")
@@ -44,9 +45,12 @@ class Samm:
         annotation: Path | None = None,
         frames: str | None = None,
         apply_corrections: bool = True,
+        numbers: Numbers = "auto",
     ) -> DatabaseIndex:
         """List SAMM's clips; see `Adapter.index`."""
-        builder = IndexBuilder(self.name, root, frames=frames, apply_corrections=apply_corrections)
+        builder = IndexBuilder(
+            self.name, root, frames=frames, apply_corrections=apply_corrections, numbers=numbers
+        )
         table, rows = builder.read(TABLE, annotation)
         for row in rows:
             clip = row.text("filename")

@@ -14,9 +14,11 @@ from pathlib import Path
 
 from mol_pipeline.databases import samm
 from mol_pipeline.databases.builder import AnnotatedClip, IndexBuilder
-from mol_pipeline.databases.files import find_annotation, find_annotations
+from mol_pipeline.databases.files import find_annotations
+from mol_pipeline.databases.fitting import Numbers
 from mol_pipeline.databases.index import DatabaseIndex
 from mol_pipeline.databases.tables import Columns, has_columns, read_table
+from mol_pipeline.errors import SourceError
 
 ANNOTATION_PATTERNS = ("SAMM*Long*Video*.xls*",)
 CLIP_NAME = re.compile(r"^(\d{1,3}_\d+)_\d+$")
@@ -52,20 +54,25 @@ class SammLongVideos:
         annotation: Path | None = None,
         frames: str | None = None,
         apply_corrections: bool = True,
+        numbers: Numbers = "auto",
     ) -> DatabaseIndex:
         """List the movements of SAMM Long Videos; see `Adapter.index`."""
-        builder = IndexBuilder(self.name, root, frames=frames, apply_corrections=apply_corrections)
-        table = find_annotation(
+        builder = IndexBuilder(
+            self.name,
             root,
-            ANNOTATION_PATTERNS,
-            builder.title,
-            annotation,
-            lambda path: has_columns(path, COLUMNS),
+            frames=frames,
+            apply_corrections=apply_corrections,
+            numbers=numbers,
+            fractions=True,
         )
-        emotions = _emotions(root)
+        table = builder.find_table(
+            ANNOTATION_PATTERNS, annotation, lambda path: has_columns(path, COLUMNS)
+        )
+        emotions = _emotions(builder)
         if not emotions:
             builder.note("no table of SAMM below the root: micro-movements have no emotion")
-        for row in read_table(table, COLUMNS, optional=OPTIONAL, positional=_data_row):
+        rows = read_table(table, COLUMNS, optional=OPTIONAL, positional=_data_row)
+        for row in builder.noted(rows):
             name = row.text("filename")
             match = CLIP_NAME.match(name)
             kind = row.text("type").lower()
@@ -93,13 +100,29 @@ class SammLongVideos:
         return builder.finish(table)
 
 
-def _emotions(root: Path) -> dict[str, str]:
-    """Clip -> emotion, by SAMM's own table."""
-    for path in find_annotations(root, samm.TABLE.patterns):
+def _emotions(builder: IndexBuilder) -> dict[str, str]:
+    """Clip -> emotion, by SAMM's own table, if it is there.
+
+    Raises:
+        SourceError: If there are several that give a clip different emotions.
+    """
+    found: dict[Path, dict[str, str]] = {}
+    for path in find_annotations(builder.root, samm.TABLE.patterns):
         if has_columns(path, samm.TABLE.columns):
-            rows = read_table(path, samm.TABLE.columns)
-            return {row.text("filename"): row.text("emotion") for row in rows}
-    return {}
+            rows = builder.noted(read_table(path, samm.TABLE.columns))
+            found[path] = {row.text("filename"): row.text("emotion") for row in rows}
+    if not found:
+        return {}
+    used, emotions = next(iter(found.items()))
+    for path, other in found.items():
+        if other != emotions:
+            raise SourceError(
+                f"{used} and {path} give clips of SAMM other emotions; leave one of them below "
+                "--root"
+            )
+    if len(found) > 1:
+        builder.note(f"{len(found)} tables of SAMM with the same emotions; {used.name} is used")
+    return emotions
 
 
 def _data_row(row: Sequence[str]) -> dict[str, int] | None:

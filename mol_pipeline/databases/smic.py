@@ -12,6 +12,8 @@ import re
 from pathlib import Path
 
 from mol_pipeline.databases.builder import AnnotatedClip, IndexBuilder, raw_before_cropped
+from mol_pipeline.databases.files import FrameFolder, best_first
+from mol_pipeline.databases.fitting import Numbers
 from mol_pipeline.databases.index import DatabaseIndex
 from mol_pipeline.errors import SourceError
 
@@ -38,6 +40,7 @@ class Smic:
         annotation: Path | None = None,
         frames: str | None = None,
         apply_corrections: bool = True,
+        numbers: Numbers = "auto",
     ) -> DatabaseIndex:
         """List SMIC's clips; see `Adapter.index`. There is no annotation to name.
 
@@ -54,26 +57,24 @@ class Smic:
             root,
             frames=frames,
             apply_corrections=apply_corrections,
+            numbers=numbers,
             rank=lambda parts: _rank(self.camera, parts),
         )
-        seen = set()
+        found: dict[str, list[FrameFolder]] = {}
         for folder in builder.folders:
-            match = CLIP_NAME.match(folder.leaf)
-            if match is None:
-                continue
-            subject, clip = clip_identity(folder.leaf)
-            if clip in seen:
-                continue
-            seen.add(clip)
+            if CLIP_NAME.match(folder.leaf):
+                found.setdefault(clip_identity(folder.leaf)[1], []).append(folder)
+        for clip, folders in found.items():
+            subject, word, _ = clip.split("_")
             annotated = AnnotatedClip(
                 subject=subject,
                 clip=clip,
-                raw_label=WORDS[match.group(2).lower()],
+                raw_label=WORDS[word],
                 where="",
                 person=f"smic/{subject}",
                 whole_clip=True,
             )
-            builder.add(annotated, builder.folders.named(folder.leaf))
+            builder.add(annotated, best_first(folders))
         return builder.finish(None)
 
 

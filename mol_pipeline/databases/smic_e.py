@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mol_pipeline.databases.builder import AnnotatedClip, IndexBuilder, raw_before_cropped
-from mol_pipeline.databases.files import FrameFolder, find_annotation, list_frames
+from mol_pipeline.databases.files import FrameFolder, list_frames
+from mol_pipeline.databases.fitting import Numbers
 from mol_pipeline.databases.index import DatabaseIndex
 from mol_pipeline.databases.smic import CLIP_NAME, WORDS, clip_identity, of_another_camera
 from mol_pipeline.databases.tables import (
@@ -22,7 +23,6 @@ from mol_pipeline.databases.tables import (
     has_columns,
     read_sheets,
     read_table,
-    whole_number,
 )
 
 COLUMNS: Columns = {
@@ -61,6 +61,7 @@ class SmicE:
         annotation: Path | None = None,
         frames: str | None = None,
         apply_corrections: bool = True,
+        numbers: Numbers = "auto",
     ) -> DatabaseIndex:
         """List the expressions of SMIC-E; see `Adapter.index`."""
         builder = IndexBuilder(
@@ -68,12 +69,11 @@ class SmicE:
             root,
             frames=frames,
             apply_corrections=apply_corrections,
+            numbers=numbers,
             rank=lambda parts: _rank(self.camera, parts),
         )
-        table = find_annotation(
-            root,
+        table = builder.find_table(
             (f"SMIC*{self.camera}*E*annotation*.xls*",),
-            builder.title,
             annotation,
             lambda path: has_columns(path, COLUMNS),
         )
@@ -81,7 +81,7 @@ class SmicE:
         sheet = self.camera if self.camera in names else None
         rows = [
             row
-            for row in read_table(table, COLUMNS, optional=OPTIONAL, sheet=sheet)
+            for row in builder.noted(read_table(table, COLUMNS, optional=OPTIONAL, sheet=sheet))
             if CLIP_NAME.match(row.text("filename"))  # notes stand below the table
         ]
         own_rows = {clip_identity(row.text("filename"))[1] for row in rows}
@@ -128,8 +128,9 @@ def _clip(
 
 def _intervals(builder: IndexBuilder, row: Row, host: str) -> Iterator[tuple[int, int]]:
     """The expressions of a long video that can be true, each once."""
+    who = clip_identity(host)[0], host
     try:
-        low, high = whole_number(row.text("first")), whole_number(row.text("last"))
+        low, high = (builder.frame_number(who, name, row.text(name)) for name in ("first", "last"))
     except ValueError:  # a remark in place of the number: there is no long video
         return
     seen = set()
@@ -139,9 +140,13 @@ def _intervals(builder: IndexBuilder, row: Row, host: str) -> Iterator[tuple[int
         ("onset 3", "offset 3"),
     ):
         try:
-            onset, offset = whole_number(row.text(onset_name)), whole_number(row.text(offset_name))
-        except ValueError:
-            onset = offset = None
+            onset, offset = (
+                builder.frame_number(who, name, row.text(name))
+                for name in (onset_name, offset_name)
+            )
+        except ValueError as error:
+            builder.note(f"{host}: {onset_name} or {offset_name} {error}; ignored")
+            continue
         if onset is None or offset is None or (onset, offset) in seen:
             continue
         inside = (low is None or low <= onset) and (high is None or offset <= high)

@@ -1,16 +1,20 @@
 """Spreadsheets as their owners ship them: notes above the header, text for numbers."""
 
 import csv
-import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 
 from mol_pipeline.errors import SourceError
 
 MISSING_WORDS = frozenset({"", "/", "?", "-", "nan", "none", "n/a"})
 """Cells that mean: not annotated."""
+
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,3})?", re.IGNORECASE)
+MOST_DIGITS = 20
+"""Of a frame number: nanoseconds since 1970 have 19."""
 
 Columns = Mapping[str, tuple[str, ...]]
 """Our name of a column -> the owners' names for it."""
@@ -27,18 +31,34 @@ def whole_number(text: str) -> int | None:
     Raises:
         ValueError: If the cell holds anything else.
     """
+    value, exact = nearest_number(text)
+    if not exact:
+        raise ValueError(f"{text.strip()!r} is no whole number")
+    return value
+
+
+def nearest_number(text: str) -> tuple[int | None, bool]:
+    """A cell as the nearest whole number, and whether it is one: half a frame goes up.
+
+    Owners convert times to frames, and write what comes out (`123.7`).
+
+    Raises:
+        ValueError: If the cell holds no number, a negative fraction, or one with more than
+            `MOST_DIGITS` digits.
+    """
     text = text.strip()
     if text.lower() in MISSING_WORDS:
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        raise ValueError(f"{text!r} is no number") from None
-    if math.isnan(value):
-        return None
-    if not math.isfinite(value) or value != int(value):
-        raise ValueError(f"{text!r} is no whole number")
-    return int(value)
+        return None, True
+    shown = repr(text if len(text) <= 40 else f"{text[:40]}...")
+    if not NUMBER.fullmatch(text):
+        raise ValueError(f"{shown} is no number")
+    value = Decimal(text)
+    if value.adjusted() >= MOST_DIGITS or len(text) > 10 * MOST_DIGITS:
+        raise ValueError(f"{shown} is a number of more than {MOST_DIGITS} digits")
+    nearest = int(value.to_integral_value(ROUND_HALF_UP))
+    if value != nearest and value < 0:
+        raise ValueError(f"{shown} is negative")
+    return nearest, value == nearest
 
 
 @dataclass(frozen=True)
@@ -59,6 +79,17 @@ class Row:
         return f"annotation row {self.number}"
 
 
+@dataclass(frozen=True)
+class Table:
+    """The data rows of a table, and what was left aside to get them."""
+
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...] = ()
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self.rows)
+
+
 def read_table(
     path: Path,
     columns: Columns,
@@ -66,11 +97,13 @@ def read_table(
     optional: Columns | None = None,
     sheet: str | None = None,
     positional: Callable[[Sequence[str]], Mapping[str, int] | None] | None = None,
-) -> Iterator[Row]:
+) -> Table:
     """Rows of the first sheet that has the header, which is found by content.
 
     The header is the row that names every column, compared by `plain_name`; of two columns
     with one name the first counts, and unnamed columns are ignored. Empty rows are skipped.
+    Further columns of one name and further sheets with the header are noted, if they say
+    something else.
 
     Args:
         path: xlsx, xls or csv.
@@ -85,25 +118,40 @@ def read_table(
     """
     wanted = {name: {plain_name(one) for one in names} for name, names in columns.items()}
     extra = {name: {plain_name(one) for one in names} for name, names in (optional or {}).items()}
-    nearest: tuple[int, list[str]] = (0, [])
-    sheets = read_sheets(path)
+    sheets = {
+        name: rows
+        for name, rows in read_sheets(path).items()
+        if sheet is None or name.strip().lower() == sheet.lower()
+    }
+    lacking: list[str] = sorted(wanted)
+    found: list[tuple[str, tuple[Row, ...]]] = []
+    notes: list[str] = []
     for name, rows in sheets.items():
-        if sheet is not None and name.strip().lower() != sheet.lower():
+        position, absent = _header(rows, wanted)
+        if absent:
+            lacking = min(lacking, absent, key=len)
             continue
-        for position, row in enumerate(rows):
-            names = [plain_name(cell) for cell in row]
-            present = [column for column, spellings in wanted.items() if spellings & set(names)]
-            if len(present) == len(wanted):
-                places = _places({**wanted, **extra}, names)
-                return _data_rows(rows, position + 1, _always(places))
-            if len(present) > nearest[0]:
-                nearest = (len(present), sorted(set(wanted) - set(present)))
-    if positional is not None and nearest[0] <= 1:
-        for rows in sheets.values():
-            if any(positional(row) is not None for row in rows):
-                return _data_rows(rows, 0, positional)
-    if nearest[0] > 1:
-        spelled = ", ".join(columns[name][0] for name in nearest[1])
+        places = _places({**wanted, **extra}, rows[position])
+        if not found:
+            notes += _repeated_columns(wanted, rows[position:], places)
+        found.append((name, tuple(_data_rows(rows, position + 1, _always(places)))))
+    if not found and positional is not None and len(lacking) >= len(wanted) - 1:
+        found = [
+            (name, tuple(_data_rows(rows, 0, positional)))
+            for name, rows in sheets.items()
+            if any(positional(row) is not None for row in rows)
+        ]
+    if found:
+        first, rows_of_first = found[0]
+        cells = [row.cells for row in rows_of_first]
+        notes += [
+            f"sheet {first!r} is read; {name!r} has the same columns and other rows, not read"
+            for name, rows_of_other in found[1:]
+            if rows_of_other and [row.cells for row in rows_of_other] != cells
+        ]
+        return Table(rows_of_first, tuple(notes))
+    if len(lacking) < len(wanted) - 1:
+        spelled = ", ".join(columns[name][0] for name in lacking)
         raise SourceError(f"{path}: the header row lacks the column(s) {spelled}")
     spelled = ", ".join(names[0] for names in columns.values())
     raise SourceError(
@@ -112,13 +160,46 @@ def read_table(
     )
 
 
+def _header(rows: Sequence[Sequence[str]], wanted: Mapping[str, set[str]]) -> tuple[int, list[str]]:
+    """Position of the row that is most like the header, and the columns that it lacks."""
+    best: tuple[int, list[str]] = (0, sorted(wanted))
+    for position, row in enumerate(rows):
+        names = {plain_name(cell) for cell in row if cell}
+        absent = sorted(column for column, spellings in wanted.items() if not spellings & names)
+        if len(absent) < len(best[1]):
+            best = position, absent
+        if not absent:
+            break
+    return best
+
+
+def _repeated_columns(
+    wanted: Mapping[str, set[str]], rows: Sequence[Sequence[str]], places: Mapping[str, int]
+) -> Iterator[str]:
+    """Notes on further columns of a name that say something else than the one that is read."""
+    for column, spellings in wanted.items():
+        first = places[column]
+        for index, name in enumerate(rows[0]):
+            if index == first or plain_name(name) not in spellings:
+                continue
+            if any(_cell(row, index) != _cell(row, first) for row in rows[1:]):
+                yield (
+                    f"columns {rows[0][first].strip()!r} and {name.strip()!r} are both "
+                    f"{column} and differ; the first is read"
+                )
+
+
+def _cell(row: Sequence[str], index: int) -> str:
+    return _plain_cell(row[index]) if index < len(row) else ""
+
+
 def _always(places: Mapping[str, int]) -> Callable[[Sequence[str]], Mapping[str, int]]:
     return lambda _: places
 
 
-def _places(wanted: Mapping[str, set[str]], names: Sequence[str]) -> dict[str, int]:
+def _places(wanted: Mapping[str, set[str]], header: Sequence[str]) -> dict[str, int]:
     found: dict[str, int] = {}
-    for index, name in enumerate(names):
+    for index, name in enumerate(map(plain_name, header)):
         for column, spellings in wanted.items():
             if name in spellings:
                 found.setdefault(column, index)
@@ -135,7 +216,7 @@ def _data_rows(
         places = places_of(row)
         if places is None:
             continue
-        cells = {name: _plain_cell(row[i]) if i < len(row) else "" for name, i in places.items()}
+        cells = {name: _cell(row, index) for name, index in places.items()}
         if any(cells.values()):
             yield Row(number=position + 1, cells=cells)
 
