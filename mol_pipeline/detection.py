@@ -6,6 +6,8 @@ import dlib
 import numpy as np
 from numpy.typing import NDArray
 
+from mol_pipeline.threads import PerThread
+
 
 @dataclass(frozen=True)
 class FaceBox:
@@ -66,11 +68,12 @@ class FaceDetector:
     """Dlib's frontal face detector (HOG and a linear classifier).
 
     It finds faces of about 80 px and more; each upsampling halves that and costs
-    four times the time.
+    four times the time. Several threads may use one: Dlib's object keeps the pyramid of the
+    picture that it looks at, so each thread looks through its own.
     """
 
     def __init__(self) -> None:
-        self._detector = dlib.get_frontal_face_detector()
+        self._detector = PerThread(dlib.get_frontal_face_detector)
 
     def detect(self, grey: NDArray[np.uint8], upsample: int = 0) -> list[FaceBox]:
         """Find faces in a grey image `[height, width]`, surest first.
@@ -79,7 +82,7 @@ class FaceDetector:
             grey: Image, uint8.
             upsample: How many times to double the image first.
         """
-        boxes, scores, _ = self._detector.run(grey, upsample, 0.0)
+        boxes, scores, _ = self._detector.get().run(grey, upsample, 0.0)
         found = [
             FaceBox(box.left(), box.top(), box.right(), box.bottom(), float(score))
             for box, score in zip(boxes, scores, strict=True)

@@ -1,15 +1,21 @@
 """Dense optical flow between aligned frames: TV-L1 through OpenCV."""
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from mol_pipeline.config import FlowConfig
 from mol_pipeline.errors import SourceError
+from mol_pipeline.threads import PerThread
 
 
 class TVL1:
     """A TV-L1 solver with fixed settings; reusing it gives the same numbers as a new one.
+
+    Several threads may use one: OpenCV's object keeps the fields of the pair that it works on, so
+    each thread has its own.
 
     Source: Zach, Pock, Bischof 2007; ground truth of the flow task in MOL Sec. 4.1.1.
     """
@@ -26,8 +32,14 @@ class TVL1:
                 "this OpenCV has no optflow module (TV-L1): keep exactly one OpenCV variant, "
                 "pip uninstall the others and 'pip install --force-reinstall opencv-contrib-python'"
             )
+        self._settings = settings
+        self._solver = PerThread(self._create)
+        self._solver.get()  # settings that OpenCV refuses are refused here
+
+    def _create(self) -> Any:
+        settings = self._settings
         # OpenCV's type stubs leave this function out.
-        self._solver = cv2.optflow.DualTVL1OpticalFlow_create(  # type: ignore[attr-defined]
+        return cv2.optflow.DualTVL1OpticalFlow_create(  # type: ignore[attr-defined]
             tau=settings.tau,
             lambda_=settings.attachment,
             theta=settings.tightness,
@@ -48,7 +60,7 @@ class TVL1:
         Convention: `(u, v)` first axis, `u` grows to the right and `v` downward, pixels
         per frame pair; `reference[y, x]` is found again at `moving[y + v, x + u]`.
         """
-        flow = self._solver.calc(reference, moving, None)
+        flow = self._solver.get().calc(reference, moving, None)
         return np.ascontiguousarray(np.moveaxis(flow, -1, 0), dtype=np.float32)
 
 

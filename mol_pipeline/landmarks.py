@@ -49,7 +49,10 @@ def landmark_model_sha256(path: Path) -> str:
 
 
 class LandmarkPredictor:
-    """Dlib's 68-point predictor (Kazemi and Sullivan 2014, trained on iBUG 300-W)."""
+    """Dlib's 68-point predictor (Kazemi and Sullivan 2014, trained on iBUG 300-W).
+
+    Several threads share one, and so its 100 MB: a prediction changes nothing in it.
+    """
 
     def __init__(self, path: Path | None = None) -> None:
         """Load the model.

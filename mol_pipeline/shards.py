@@ -24,6 +24,11 @@ from mol_pipeline.contract.shard_layout import (
 )
 from mol_pipeline.errors import ManifestError
 
+# Blosc2 writes its number of threads into every chunk and by default takes it from the machine;
+# the bytes must not tell machines apart. Set here and not where it is used: the C library reads
+# the environment while another thread may be writing a shard.
+os.environ["BLOSC_NTHREADS"] = "1"
+
 
 @dataclass(frozen=True)
 class PreparedVideo:
@@ -55,9 +60,6 @@ def _compression(name: str) -> dict[str, Any]:
     }
     if name in codecs:
         codec, level = codecs[name]
-        # Blosc2 writes its number of threads into every chunk and by default takes it from
-        # the machine; the bytes must not tell machines apart.
-        os.environ["BLOSC_NTHREADS"] = "1"
         return dict(hdf5plugin.Blosc2(cname=codec, clevel=level, filters=hdf5plugin.Blosc2.SHUFFLE))
     if name == "gzip":
         return {"compression": "gzip", "compression_opts": 6, "shuffle": True}
@@ -72,7 +74,7 @@ def write_shard(
     Equal videos give equal bytes: no time stamps, fixed order, fixed filter, and every
     dataset flushed before the next is begun. Without the flush HDF5 places chunks when a
     dataset is closed, and that moment is chance: a profiler's sample of the stack is enough
-    to keep one open.
+    to keep one open. Several threads may write at once; h5py lets one after the other into HDF5.
 
     Args:
         path: Final name; its directory exists.

@@ -5,6 +5,7 @@ An outcome is a prepared video or a named rejection; neither stops a build.
 
 import functools
 import itertools
+import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from mol_pipeline.databases.index import SourceVideo, clip_record
 from mol_pipeline.detection import FaceBox, FaceDetector
 from mol_pipeline.flow import TVL1
 from mol_pipeline.frames import Grey, read_grey, read_video_frames
-from mol_pipeline.landmarks import LandmarkPredictor
+from mol_pipeline.landmarks import LandmarkPredictor, find_landmark_model
 from mol_pipeline.shards import PreparedVideo
 from mol_pipeline.tracking import FaceTracker
 
@@ -43,22 +44,36 @@ class SourceFault(OSError):
 
 @dataclass(frozen=True)
 class Kernels:
-    """The loaded models and solvers of one process."""
+    """The loaded models and solvers of one process; its threads share them."""
 
     detector: FaceDetector
     predictor: LandmarkPredictor
     flow: TVL1
 
 
-@functools.lru_cache(maxsize=2)
+_loading = threading.Lock()
+
+
 def load_kernels(flow: FlowConfig, landmark_model: Path | None) -> Kernels:
-    """Load detector, predictor (100 MB) and solver once a process."""
-    cv2.setNumThreads(1)  # one thread per worker: N processes times M threads would thrash
+    """Detector, predictor (100 MB) and solver, loaded once a process whichever thread asks."""
+    with _loading:  # a cache alone would let two threads load at once
+        return _load_kernels(flow, find_landmark_model(landmark_model))
+
+
+@functools.lru_cache(maxsize=2)
+def _load_kernels(flow: FlowConfig, landmark_model: Path) -> Kernels:
+    # For the whole process. One thread for one task: N tasks times M threads would thrash.
+    cv2.setNumThreads(1)
     return Kernels(
         detector=FaceDetector(),
-        predictor=LandmarkPredictor(landmark_model),
+        predictor=_load_predictor(landmark_model),
         flow=TVL1(flow),
     )
+
+
+@functools.lru_cache(maxsize=1)
+def _load_predictor(landmark_model: Path) -> LandmarkPredictor:
+    return LandmarkPredictor(landmark_model)
 
 
 def prepare_video(

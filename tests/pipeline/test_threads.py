@@ -1,0 +1,115 @@
+"""Several threads of one process: what a Dask worker with `--nthreads 4` does at once."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import cv2
+import numpy as np
+import pytest
+
+from mol_pipeline import stages
+from mol_pipeline.config import BuildConfig, DetectionConfig, FlowConfig, SamplingConfig
+from mol_pipeline.databases.samm import Samm
+from mol_pipeline.shards import PreparedVideo, write_shard
+from mol_pipeline.stages import load_kernels, prepare_video
+from mol_pipeline.threads import PerThread
+from tests.fakes import FakeClip, write_samm_tree
+
+THREADS = 4
+
+
+def at_once(work, items):
+    """Results of `work`, in order, by threads that begin together."""
+    gate = threading.Barrier(THREADS)
+
+    def begin():
+        gate.wait()
+
+    with ThreadPoolExecutor(THREADS, initializer=begin) as pool:
+        return list(pool.map(work, items))
+
+
+def test_threads_prepare_the_videos_of_one_thread(tmp_path):
+    """Every step: reading, detection in each frame, landmarks, alignment, flow."""
+    clips = [
+        FakeClip(f"{6 + n:03d}_1_1", onset=1, apex=2, offset=3, shift_px=2 * n + 1)
+        for n in range(THREADS)
+    ]
+    write_samm_tree(tmp_path, clips, real_faces=True)
+    videos = Samm().index(tmp_path).videos
+    config = BuildConfig(
+        sampling=SamplingConfig(frames=3, phases="centre"),
+        detection=DetectionConfig(detect_every=1),
+        flow=FlowConfig(warps=2, outer_iterations=3),  # quicker; the scratch memory is the same
+    )
+
+    def prepare(video):
+        return prepare_video(video, tmp_path, config).arrays
+
+    alone = [prepare(video) for video in videos] * 2
+    together = at_once(prepare, videos * 2)
+    for one, other in zip(alone, together, strict=True):
+        assert one.keys() == other.keys()
+        for name in one:
+            np.testing.assert_array_equal(one[name], other[name], err_msg=name)
+
+
+def test_the_models_are_loaded_once_whoever_asks_first():
+    stages._load_kernels.cache_clear()
+    stages._load_predictor.cache_clear()
+    asked = [FlowConfig(), FlowConfig(warps=3)] * 2
+    found = at_once(lambda flow: load_kernels(flow, None), asked)
+    assert len({id(kernels) for kernels in found}) == 2
+    assert len({id(kernels.predictor) for kernels in found}) == 1
+    assert cv2.getNumThreads() == 1
+
+
+def test_an_object_of_a_thread_is_its_own_and_goes_with_it():
+    class Scratch:
+        made = 0
+
+        def __init__(self):
+            Scratch.made += 1
+
+    own = PerThread(Scratch)
+    gate = threading.Barrier(THREADS)
+
+    def ask(_):
+        gate.wait()  # so that each thread takes one
+        return own.get() is own.get(), id(own.get())
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        found = list(pool.map(ask, range(THREADS)))
+    assert all(kept for kept, _ in found)
+    assert len({name for _, name in found}) == Scratch.made == THREADS
+
+
+def prepared(seed):
+    rng = np.random.default_rng(seed)
+    clips, frames = 3, 3
+    return PreparedVideo(
+        arrays={
+            "frames": rng.integers(0, 99, (clips, frames, 144, 144), dtype=np.uint8),
+            "flow": rng.normal(size=(clips, frames - 1, 2, 144, 144)).astype(np.float16),
+            "landmarks": rng.normal(size=(clips, frames, 68, 2)),
+            "transforms": rng.normal(size=(clips, frames, 2, 3)),
+            "source_frames": np.arange(clips * frames).reshape(clips, frames),
+            "face_status": np.zeros((clips, frames)),
+            "phase": np.arange(clips),
+        },
+        identity={"database": "d", "subject": "s", "clip": str(seed), "raw_label": "x"},
+        key_frames={"onset": 1, "apex": 2, "offset": 3},
+    )
+
+
+@pytest.mark.parametrize("compression", ["blosc2-zstd", "blosc2-lz4", "gzip", "none"])
+def test_threads_write_the_shards_of_one_thread(tmp_path, compression):
+    videos = [prepared(seed) for seed in range(3)]
+
+    def write(number):
+        path = tmp_path / f"shard-{number:05d}.h5"
+        content = [videos[number % 3]]
+        return write_shard(path, content, compression=compression, config_hash="0" * 64).sha256
+
+    alone = [write(number) for number in range(3)]
+    assert at_once(write, range(9)) == alone * 3
