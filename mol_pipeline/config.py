@@ -4,11 +4,15 @@ Everything here changes the content of the shards. What does not (workers, memor
 limits, dashboards) is an argument of the run, so that it cannot change a hash.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from mol_pipeline.contract.files import hash_document
+
+LATER: dict[str, Any] = {"later": True}
+"""Marks a setting that came after shards were built: its default is what was done before, and
+then the hash of the settings, which is in every shard, stays as it was."""
 
 
 class Settings(BaseModel):
@@ -45,6 +49,14 @@ class AlignmentConfig(Settings):
     """`frame`: each frame by its own landmarks (MOL Sec. 4.1.3), whose jitter then is motion.
     `video`: every frame of a clip's video by the landmarks of its first sampled frame, so
     that only the head and the face move (decision record 0001)."""
+
+
+class ReadingConfig(Settings):
+    """What is done about frames that are not whole."""
+
+    damaged: Literal["reject", "mark"] = "reject"
+    """A sampled frame that its decoder, or its file's own format, shows to be damaged, or that
+    is made from one, rejects its video; or the video is kept, and its record says so."""
 
 
 class SamplingConfig(Settings):
@@ -106,8 +118,21 @@ class BuildConfig(Settings):
     sampling: SamplingConfig = SamplingConfig()
     flow: FlowConfig = FlowConfig()
     shards: ShardConfig = ShardConfig()
+    reading: ReadingConfig = Field(default=ReadingConfig(), json_schema_extra=LATER)
 
     @property
     def hash(self) -> str:
-        """SHA-256 of the settings."""
-        return hash_document(self.model_dump(mode="json"))
+        """SHA-256 of the settings; later ones count only where they are not at their default."""
+        return hash_document(_counted(self))
+
+
+def _counted(settings: Settings) -> dict[str, Any]:
+    """A document of the settings without later ones that are at their default."""
+    document = settings.model_dump(mode="json")
+    for name, field in type(settings).model_fields.items():
+        value = getattr(settings, name)
+        if field.json_schema_extra == LATER and value == field.default:
+            del document[name]
+        elif isinstance(value, Settings):
+            document[name] = _counted(value)
+    return document

@@ -6,6 +6,8 @@ frame numbers of the source never enter here.
 Source: MOL Sec. 4.1.3 samples uniformly; interval and phases are decision record 0002.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,10 +31,41 @@ def uniform_phases(available: int, frames: int) -> list[NDArray[np.int64]]:
     return [np.arange(frames, dtype=np.int64) * interval + phase for phase in range(interval)]
 
 
+def phases_in_time(times: Sequence[float], frames: int) -> list[NDArray[np.int64]]:
+    """`uniform_phases` by the clock: equal steps of time, where frames have unequal ones.
+
+    As many instants as there are frames, equally spaced from the first to the last, are
+    sampled by `uniform_phases`; each takes the frame nearest in time. A phase that would take
+    a frame twice, for want of others near, is left out, and of equal phases one is kept.
+
+    Args:
+        times: Seconds of each frame, in order.
+        frames: Of a clip.
+
+    Returns:
+        Arrays `[frames]`, sorted; none if the video is too short or its pauses too long.
+    """
+    seconds = np.asarray(times, dtype=np.float64)
+    instants = np.linspace(seconds[0], seconds[-1], len(seconds))
+    after = np.clip(np.searchsorted(seconds, instants), 1, len(seconds) - 1)
+    is_nearer = instants - seconds[after - 1] <= seconds[after] - instants
+    nearest = np.where(is_nearer, after - 1, after).astype(np.int64)
+    clips: dict[bytes, NDArray[np.int64]] = {}
+    for phase in uniform_phases(len(seconds), frames):
+        clip = nearest[phase]
+        if np.diff(clip).min() > 0:
+            clips.setdefault(clip.tobytes(), clip)
+    return list(clips.values())
+
+
+def centre(phases: Sequence[NDArray[np.int64]]) -> list[NDArray[np.int64]]:
+    """Only the middle one of the phases, as a list of one or none."""
+    return [phases[len(phases) // 2]] if phases else []
+
+
 def centre_phase(available: int, frames: int) -> list[NDArray[np.int64]]:
     """Only the middle phase of `uniform_phases`, as a list of one or none."""
-    phases = uniform_phases(available, frames)
-    return [phases[len(phases) // 2]] if phases else []
+    return centre(uniform_phases(available, frames))
 
 
 def repeated(available: int, frames: int) -> list[NDArray[np.int64]]:

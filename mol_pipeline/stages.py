@@ -17,25 +17,19 @@ from numpy.typing import NDArray
 
 from mol_pipeline import sampling
 from mol_pipeline.alignment import AlignedFace, align_face
-from mol_pipeline.config import BuildConfig, FlowConfig
+from mol_pipeline.config import BuildConfig, FlowConfig, ReadingConfig
 from mol_pipeline.contract.labels import LabelMapping
 from mol_pipeline.contract.manifest import RejectedVideo, VideoRecord
 from mol_pipeline.contract.shard_layout import FaceStatus
 from mol_pipeline.databases.index import SourceVideo, clip_record
 from mol_pipeline.detection import FaceBox, FaceDetector
 from mol_pipeline.flow import TVL1
-from mol_pipeline.frames import Grey, read_grey, read_video_frames
+from mol_pipeline.footage import Footage, Rejection
+from mol_pipeline.frames import Grey
 from mol_pipeline.landmarks import LandmarkPredictor, find_landmark_model
 from mol_pipeline.shards import PreparedVideo
+from mol_pipeline.timing import steps_text
 from mol_pipeline.tracking import FaceTracker
-
-
-class Rejection(Exception):  # not an error of the program: an outcome of a video
-    """A video cannot be prepared; carries the reason code and the message."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
 
 
 class SourceFault(OSError):
@@ -82,13 +76,14 @@ def prepare_video(
     """Take one source video to its clips.
 
     Raises:
-        Rejection: If the video cannot be prepared: too short, a frame that is no image,
-            no face.
+        Rejection: If the video cannot be prepared: too short, a frame that is no image or
+            damaged, no face.
     """
     kernels = load_kernels(config.flow, landmark_model)
     clips = choose_clips(video, config)
     used = sorted({int(position) for clip in clips for position in clip})
-    aligned = align_video(read_frames(video, root, used), kernels, config)
+    footage = Footage(video, root, config.reading)
+    aligned = align_video(footage.whole(footage.frames(used)), kernels, config)
     faces = aligned.faces
     return PreparedVideo(
         arrays={
@@ -115,6 +110,8 @@ def prepare_video(
             for field in ("onset", "apex", "offset")
         },
         several_faces=aligned.several,
+        frame_times=tuple(video.times[i] for clip in clips for i in clip) if video.times else (),
+        remarks=footage.remarks,
     )
 
 
@@ -136,8 +133,18 @@ def choose_clips(video: SourceVideo, config: BuildConfig) -> list[NDArray[np.int
                 "no-key-frames", f"onset {onset} and apex {apex} are not two frames on disk"
             )
         return clips
-    choose = sampling.uniform_phases if settings.phases == "all" else sampling.centre_phase
-    clips = choose(available, settings.frames)
+    if video.times and available >= settings.frames:
+        clips = sampling.phases_in_time(video.times, settings.frames)
+        if not clips:
+            raise Rejection(
+                "too-short",
+                f"{available} frames with steps of {steps_text(video.times)} are too few in "
+                f"places for {settings.frames} frames evenly in time",
+            )
+    else:
+        clips = sampling.uniform_phases(available, settings.frames)
+    if settings.phases == "centre":
+        clips = sampling.centre(clips)
     if not clips and settings.short_video == "repeat":
         clips = sampling.repeated(available, settings.frames)
     if not clips:
@@ -148,30 +155,13 @@ def choose_clips(video: SourceVideo, config: BuildConfig) -> list[NDArray[np.int
 def read_frames(
     video: SourceVideo, root: Path, positions: Sequence[int]
 ) -> Iterator[tuple[int, Grey]]:
-    """Frames of a video as (position, grey `[height, width]`), in order.
+    """Frames of a video that must be whole, as (position, grey `[height, width]`), in order.
 
     Raises:
-        Rejection: If a file cannot be read or is no image.
+        Rejection: If a file cannot be read, is no image, or is damaged.
     """
-    place = root / video.folder
-    if place.is_file():
-        position_of = {video.frames[position][0]: position for position in positions}
-        try:
-            for number, grey in read_video_frames(place, position_of):
-                yield position_of[number], grey
-        except (OSError, ValueError) as error:
-            raise Rejection("unreadable-frame", f"{place}: {_reason(error)}") from error
-        return
-    for position in positions:
-        path = place / video.frames[position][1]
-        try:
-            yield position, read_grey(path)
-        except (OSError, ValueError) as error:
-            raise Rejection("unreadable-frame", f"{path}: {_reason(error)}") from error
-
-
-def _reason(error: OSError | ValueError) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+    footage = Footage(video, root, ReadingConfig())
+    return footage.whole(footage.frames(positions))
 
 
 @dataclass(frozen=True)

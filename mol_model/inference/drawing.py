@@ -7,11 +7,12 @@ import av
 
 from mol_model.figures import draw_flow, draw_landmark_frames, draw_warp, save_picture
 from mol_model.inference.estimate import ExampleClip, WindowEstimate
-from mol_model.inference.film import picture_rate, read_pictures, write_film
+from mol_model.inference.film import source_pace, write_film
 from mol_model.inference.mapping import points_to_source
 from mol_model.inference.overlay import FrameMarks, arrow_scale, draw_marks
 from mol_model.inference.video import PreparedWindow
 from mol_pipeline.databases.index import SourceVideo
+from mol_pipeline.footage import read_pictures
 from mol_pipeline.frames import Colour
 
 FILM = "annotated.mp4"
@@ -46,7 +47,7 @@ def draw_video(
     still = int(example.source_frames[len(example.source_frames) // 2])
     try:
         pictures = _annotated(video, root, marks, still, folder / STILL)
-        codec = write_film(folder / FILM, pictures, picture_rate(video, root))
+        codec = write_film(folder / FILM, pictures, source_pace(video, root))
     except (OSError, ValueError, av.FFmpegError) as error:
         (folder / FILM).unlink(missing_ok=True)
         return [f"The annotated film could not be written ({' '.join(str(error).split())})."]

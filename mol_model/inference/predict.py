@@ -196,6 +196,7 @@ class _Look:
             one.first <= number <= one.last for one in rejected for number, _ in video.frames
         )
         notes = notes_of(parts, rejected, remainder=len(video.frames) - refused - len(used))
+        notes += [_sentence(one) for one in (*video.remarks, *seen[-1][0].remarks)]
         whole = parts[0] if len(windows) == 1 else {"class": None, "probabilities": None}
         notes += draw_video(
             video, path.parent, seen, self.identity.record.classes, folder, film=self.options.film
@@ -210,6 +211,11 @@ class _Look:
             "rejected_windows": [vars(one) for one in rejected],
             **self.identity.document(),
         }
+
+
+def _sentence(remark: str) -> str:
+    """A remark on a video as a sentence of its own."""
+    return f"{remark[0].upper()}{remark[1:]}."
 
 
 def _reason(rejected: Sequence[RejectedWindow]) -> str:

@@ -13,18 +13,11 @@ from numpy.typing import NDArray
 from mol_pipeline.config import BuildConfig
 from mol_pipeline.contract.manifest import KeyFrames
 from mol_pipeline.contract.shard_layout import FaceStatus
-from mol_pipeline.databases.files import list_frames
 from mol_pipeline.databases.index import SourceVideo
+from mol_pipeline.databases.sources import open_source
 from mol_pipeline.detection import FaceBox
-from mol_pipeline.frames import count_video_frames
-from mol_pipeline.stages import (
-    AlignedVideo,
-    Kernels,
-    Rejection,
-    align_video,
-    choose_clips,
-    read_frames,
-)
+from mol_pipeline.footage import Footage, Rejection
+from mol_pipeline.stages import AlignedVideo, Kernels, align_video, choose_clips
 
 
 @dataclass(frozen=True)
@@ -47,6 +40,8 @@ class PreparedWindow:
     """How the face was found, in how many frames; names of `FaceStatus`."""
     others: dict[int, tuple[FaceBox, ...]]
     """By frame number: faces beside the one that was taken, where the detector looked."""
+    remarks: tuple[str, ...] = ()
+    """What was found in the frames read so far and done about it, a sentence each."""
 
 
 @dataclass(frozen=True)
@@ -60,27 +55,21 @@ class RejectedWindow:
 
 
 def open_video(path: Path) -> SourceVideo:
-    """List the frames of a film or of a folder; nothing is decoded.
+    """List the frames of a film or of a folder; no picture is kept.
+
+    Args:
+        path: A film, a folder, or a pattern of frames (`folder/left_*`).
 
     Raises:
-        Rejection: If it is neither, or holds no frame.
+        Rejection: If it is neither, or holds no frame, or several series.
     """
     try:
-        if path.is_dir():
-            frames = list_frames(path)
-        else:
-            frames = tuple((number, "") for number in range(count_video_frames(path)))
+        source = open_source(path)
     except FileNotFoundError:
         message = f"{path}: is not there; name a film or a folder of frames"
         raise Rejection("unreadable-video", message) from None
     except (OSError, ValueError) as error:
         raise Rejection("unreadable-video", f"{path}: {error}") from error
-    if not frames:
-        raise Rejection(
-            "unreadable-video",
-            f"{path}: the folder holds no image with a number in its name; name a film or a "
-            "folder of numbered frames",
-        )
     return SourceVideo(
         database="own",
         subject="",
@@ -88,8 +77,11 @@ def open_video(path: Path) -> SourceVideo:
         clip=path.stem,
         raw_label="",
         key_frames=KeyFrames(),
-        folder=path.name,
-        frames=frames,
+        folder=source.path.name,
+        frames=source.frames,
+        times=source.times,
+        rate=source.rate,
+        remarks=source.all_remarks,
     )
 
 
@@ -125,22 +117,30 @@ def prepare_windows(
     Raises:
         Rejection: If a window is too short for a clip.
     """
-    parts = [replace(video, frames=video.frames[window.start : window.stop]) for window in windows]
+    parts = [
+        replace(
+            video,
+            frames=video.frames[window.start : window.stop],
+            times=video.times[window.start : window.stop],
+        )
+        for window in windows
+    ]
     clips = [
         [clip + window.start for clip in choose_clips(part, config)]
         for part, window in zip(parts, windows, strict=True)
     ]
     used = sorted({int(position) for of_window in clips for clip in of_window for position in clip})
     starts = [window.start for window in windows]
+    footage = Footage(video, root, config.reading)
     groups = itertools.groupby(
-        read_frames(video, root, used), key=lambda one: bisect.bisect_right(starts, one[0])
+        footage.frames(used), key=lambda one: bisect.bisect_right(starts, one[0])
     )
     broken: Rejection | None = None
     for part, of_window in zip(parts, clips, strict=True):
         first, last = part.frames[0][0], part.frames[-1][0]
         try:
             _, frames = next(groups)
-            aligned = align_video(frames, kernels, config)
+            aligned = align_video(footage.whole(frames), kernels, config)
         except Rejection as error:
             broken = error
             yield RejectedWindow(first, last, error.code, str(error))
@@ -148,11 +148,16 @@ def prepare_windows(
             message = f"not reached: {broken}"
             yield RejectedWindow(first, last, "unreadable-frame", message)
         else:
-            yield _prepared(video, of_window, aligned, first, last)
+            yield _prepared(video, of_window, aligned, footage.remarks, first, last)
 
 
 def _prepared(
-    video: SourceVideo, clips: list[NDArray[np.int64]], aligned: AlignedVideo, first: int, last: int
+    video: SourceVideo,
+    clips: list[NDArray[np.int64]],
+    aligned: AlignedVideo,
+    remarks: tuple[str, ...],
+    first: int,
+    last: int,
 ) -> PreparedWindow:
     faces, numbers = aligned.faces, [number for number, _ in video.frames]
     found = Counter(status.name.lower() for status in aligned.statuses.values())
@@ -168,5 +173,6 @@ def _prepared(
             for status in FaceStatus
             if found[status.name.lower()]
         },
+        remarks=remarks,
         others={numbers[position]: boxes for position, boxes in aligned.others.items()},
     )

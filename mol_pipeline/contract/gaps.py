@@ -30,6 +30,17 @@ def _gaps(present: list[int], first: int, last: int) -> Iterator[Gap]:
         expected = number + 1
 
 
+def runs(numbers: Iterable[int]) -> Gaps:
+    """Numbers as runs."""
+    found: list[tuple[int, int]] = []
+    for number in sorted(set(numbers)):
+        if found and number == found[-1][1] + 1:
+            found[-1] = found[-1][0], number
+        else:
+            found.append((number, number))
+    return tuple(_gap(first, last) for first, last in found)
+
+
 def _gap(first: int, last: int) -> Gap:
     return first if first == last else (first, last)
 

@@ -489,6 +489,6 @@ class IndexBuilder:
                 frames=chosen,
                 missing=gaps_between((number for number, _ in chosen), low, high),
                 annotations={name: text for name, text in clip.annotations.items() if text},
-                remarks=tuple(remarks),
+                remarks=(*remarks, *best.left_out),
             )
         )

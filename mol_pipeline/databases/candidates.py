@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mol_pipeline.contract.manifest import KeyFrames
-from mol_pipeline.databases.files import FrameFolder, list_frames
+from mol_pipeline.databases.files import FrameFolder, list_series
 from mol_pipeline.databases.fitting import Fit, Frames, Misfit, Numbers, fit
 
 
@@ -17,6 +17,8 @@ class Candidate:
     folder: FrameFolder
     present: Frames
     fit: Fit
+    left_out: tuple[str, ...]
+    """Images of the folder that are none of its frames, a sentence each."""
 
 
 def best_folder(
@@ -36,9 +38,14 @@ def best_folder(
     found: list[Candidate] = []
     misfits: list[Misfit] = []
     for folder in folders:
-        present = list_frames(folder.path)
+        series = list_series(folder.path)
+        if series.problem:
+            words = f"{folder.relative}: {series.problem}"
+            misfits.append(Misfit("ambiguous-frames", words))
+            continue
         try:
-            found.append(Candidate(folder, present, fit(present, key_frames, numbers, anew=anew)))
+            fitted = fit(series.frames, key_frames, numbers, anew=anew)
+            found.append(Candidate(folder, series.frames, fitted, series.left_out))
         except Misfit as misfit:
             misfits.append(Misfit(misfit.code, f"{folder.relative}: {misfit}"))
     if not found:

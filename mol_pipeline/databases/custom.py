@@ -6,21 +6,23 @@
 
 `path` is relative to the root; `subject` is who is seen; `label` is your word and becomes
 the class. The rest may be left out: without onset and offset the whole video is the clip.
-Convention: in a folder, frame numbers are those in the file names; in a video file the first
-frame is 0.
+Convention: in a folder, frame numbers are those in the file names, and where the names are
+times an onset may be written as a name is; in a video file the first shown frame is 0. Of a
+folder with two series of frames (left, right) one is named: `frames/ben/07/left_*`.
 """
 
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from mol_pipeline.contract.gaps import gaps_between
 from mol_pipeline.contract.manifest import KeyFrames
 from mol_pipeline.databases.builder import AnnotatedClip, IndexBuilder
-from mol_pipeline.databases.files import list_frames, path_inside
+from mol_pipeline.databases.files import path_inside
 from mol_pipeline.databases.fitting import Numbers
 from mol_pipeline.databases.index import DatabaseIndex, SourceVideo
-from mol_pipeline.databases.tables import Columns, Row, has_columns, read_table
+from mol_pipeline.databases.sources import PATTERN, Source, open_source
+from mol_pipeline.databases.tables import Columns, Row, has_columns, is_absent, read_table
 from mol_pipeline.errors import SourceError
-from mol_pipeline.frames import VIDEO_SUFFIXES, count_video_frames
 
 COLUMNS: Columns = {"path": ("path",), "subject": ("subject",), "label": ("label",)}
 OPTIONAL: Columns = {
@@ -67,67 +69,61 @@ class Custom:
 
     def _take(self, builder: IndexBuilder, row: Row) -> None:
         name = row.text("path").replace("\\", "/")
+        onset, apex, offset = (row.text(column) for column in ("onset", "apex", "offset"))
         clip = AnnotatedClip(
             subject=row.text("subject"),
-            clip=row.text("clip") or PurePosixPath(name).stem,
+            clip=row.text("clip") or _clip_name(name),
             raw_label=row.text("label"),
             where=row.where,
-            onset=row.text("onset"),
-            apex=row.text("apex"),
-            offset=row.text("offset"),
-            whole_clip=not (row.text("onset") or row.text("offset")),
+            onset=onset,
+            apex=apex,
+            offset=offset,
+            whole_clip=is_absent(onset) and is_absent(offset),
         )
         for column in ("path", "subject", "label"):
             if not row.text(column):
                 builder.reject(clip, "impossible-row", f"{column} is empty")
                 return
         clip = builder.named_apart(clip, row.cells.values(), f"_{clip.onset or row.number}")
+        try:
+            source = open_source(path_inside(builder.root, name) or builder.root)
+        except (OSError, ValueError) as error:
+            builder.reject(clip, "unreadable-video", f"{name}: {_reason(error)}")
+            return
+        clip = replace(
+            clip,
+            onset=source.number(onset),
+            apex=source.number(apex),
+            offset=source.number(offset),
+        )
         key_frames = builder.check(clip)
         if key_frames is None:
             return
-        path = builder.root / name
-        try:
-            numbered = _frames_of(path)
-        except (OSError, ValueError) as error:
-            builder.reject(clip, "unreadable-video", f"{name}: {error}")
+        part = source.part(key_frames.onset, key_frames.offset)
+        if not part.frames:
+            present = f"{name} has frames {source.frames[0][0]}..{source.frames[-1][0]}"
+            asked = f"asked for are {key_frames.onset}..{key_frames.offset}"
+            builder.reject(clip, "no-frames", f"{present}, {asked}")
             return
-        low = numbered[0][0] if key_frames.onset is None else key_frames.onset
-        high = numbered[-1][0] if key_frames.offset is None else key_frames.offset
-        chosen = tuple(one for one in numbered if low <= one[0] <= high)
-        if not chosen:
-            words = f"{name} has frames {numbered[0][0]}..{numbered[-1][0]}"
-            builder.reject(clip, "no-frames", f"{words}, asked for are {low}..{high}")
-            return
-        builder.add_checked(_video(clip, key_frames, name, chosen, low, high))
+        builder.add_checked(_video(clip, key_frames, builder.root, part))
 
 
-def _frames_of(path: Path) -> tuple[tuple[int, str], ...]:
-    """Frames of a folder or of a video file.
-
-    Raises:
-        OSError: If it cannot be opened.
-        ValueError: If it is neither, or holds no frame.
-    """
-    if path.is_dir():
-        found = list_frames(path)
-        if not found:
-            raise ValueError("the folder holds no image with a number in its name")
-        return found
-    if not path.exists():
-        raise ValueError("is not there")
-    if path.suffix.lower() not in VIDEO_SUFFIXES:
-        raise ValueError(f"is no folder and none of {', '.join(sorted(VIDEO_SUFFIXES))}")
-    return tuple((number, "") for number in range(count_video_frames(path)))
+def _clip_name(path: str) -> str:
+    """Name of a clip without one: its film, its folder, or its folder and series."""
+    last = PurePosixPath(path)
+    if PATTERN not in last.name:
+        return last.stem
+    return "-".join(word for word in (last.parent.name, last.stem.strip("*_-. ")) if word)
 
 
-def _video(
-    clip: AnnotatedClip,
-    key_frames: KeyFrames,
-    name: str,
-    frames: tuple[tuple[int, str], ...],
-    low: int,
-    high: int,
-) -> SourceVideo:
+def _reason(error: OSError | ValueError) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+def _video(clip: AnnotatedClip, key_frames: KeyFrames, root: Path, source: Source) -> SourceVideo:
+    numbers = [number for number, _ in source.frames]
+    low = numbers[0] if key_frames.onset is None else key_frames.onset
+    high = numbers[-1] if key_frames.offset is None else key_frames.offset
     return SourceVideo(
         database=Custom.name,
         subject=clip.subject,
@@ -135,7 +131,10 @@ def _video(
         clip=clip.clip,
         raw_label=clip.raw_label,
         key_frames=key_frames,
-        folder=name,
-        frames=frames,
-        missing=gaps_between((number for number, _ in frames), low, high),
+        folder=source.path.relative_to(root).as_posix(),
+        frames=source.frames,
+        missing=gaps_between(numbers, low, high) if source.has_gaps else (),
+        times=source.times,
+        rate=source.rate,
+        remarks=source.all_remarks,
     )

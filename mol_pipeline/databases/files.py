@@ -3,17 +3,20 @@
 import fnmatch
 import itertools
 import os
-import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mol_pipeline.databases.frame_names import FrameSeries, number_frames
 from mol_pipeline.errors import SourceError
 
-FRAME_NAME = re.compile(r"(\d+)\.(?:jpe?g|png|bmp)$", re.IGNORECASE)
-"""The last integer of the stem is the frame number (`reg_img46.jpg`, `006_05562.jpg`)."""
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm", ".pnm"}
+)
+"""In lower case; a folder may mix them."""
 
-ARCHIVES = frozenset({".zip", ".rar", ".7z", ".tar", ".gz", ".tgz"})
+ARCHIVES = frozenset({".zip", ".rar", ".7z", ".tar", ".gz", ".tgz", ".bz2", ".xz"})
 
 MAX_DEPTH = 10
 """How deep a release may nest; a guard against a root such as `/`."""
@@ -28,7 +31,7 @@ def require_root(root: Path, title: str) -> Path:
     if not root.exists():
         raise SourceError(f"{root}: does not exist; --root must name the {title} folder")
     if not root.is_dir():
-        hint = "; unpack it first" if root.suffix.lower() in ARCHIVES else ""
+        hint = "; unpack it first" if is_archive(root.name) else ""
         raise SourceError(f"{root}: is a file, --root must name the {title} folder{hint}")
     if not any(root.iterdir()):
         raise SourceError(f"{root}: is empty; unpack the {title} release there")
@@ -80,30 +83,56 @@ def walk(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
         yield path, subfolders, sorted(name for name in files if not is_junk(name))
 
 
+def composed(name: str) -> str:
+    """A name with each letter and its accent as one sign (Unicode NFC).
+
+    A Mac unpacks them as two, tables write them as one.
+    """
+    return unicodedata.normalize("NFC", name)
+
+
+def plain_text(name: str) -> str:
+    """A name to be compared whatever its case and Unicode form."""
+    return composed(name).casefold()
+
+
+def is_archive(name: str) -> bool:
+    """Whether a file is an archive by its name."""
+    return Path(name).suffix.lower() in ARCHIVES
+
+
 def is_junk(name: str) -> bool:
     """Whether a file is the litter of an operating system or an office program."""
     lower = name.lower()
     return lower.startswith((".", "~$")) or lower.endswith(".lnk") or lower == "thumbs.db"
 
 
-def frame_number(name: str) -> int | None:
-    """Number in a frame's file name, or None if it is no frame."""
-    match = FRAME_NAME.search(name)
-    return int(match.group(1)) if match and not is_junk(name) else None
+def is_image(name: str) -> bool:
+    """Whether a file is an image by its name, and no junk."""
+    return Path(name).suffix.lower() in IMAGE_SUFFIXES and not is_junk(name)
+
+
+def is_frame(name: str) -> bool:
+    """Whether a file is an image with a number in its name."""
+    return is_image(name) and any(map(str.isdecimal, Path(name).stem))
+
+
+def list_series(folder: Path, pattern: str = "*") -> FrameSeries:
+    """Frames of a folder, numbered by their names.
+
+    Args:
+        folder: That holds them.
+        pattern: Only files whose name fits it, case and Unicode form aside.
+    """
+    wanted = plain_text(pattern)
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if is_image(entry.name) and entry.is_file()]
+    return number_frames([one for one in names if fnmatch.fnmatchcase(plain_text(one), wanted)])
 
 
 def list_frames(folder: Path) -> tuple[tuple[int, str], ...]:
-    """Frames of a folder as (number, name), sorted by number.
-
-    Of several files with one number (`img1.jpg`, `img001.jpg`) the first by name counts.
-    """
-    found: dict[int, str] = {}
-    with os.scandir(folder) as entries:
-        for name in sorted(entry.name for entry in entries if entry.is_file()):
-            number = frame_number(name)
-            if number is not None:
-                found.setdefault(number, name)
-    return tuple(sorted(found.items()))
+    """Frames of a folder as (number, name), sorted by number; see `list_series`."""
+    return list_series(folder).frames
 
 
 @dataclass(frozen=True)
@@ -118,13 +147,13 @@ class FrameFolder:
 
     @property
     def leaf(self) -> str:
-        """Its own name."""
-        return self.parts[-1] if self.parts else ""
+        """Its own name, letters composed as those of tables are."""
+        return composed(self.parts[-1]) if self.parts else ""
 
     @property
     def parent(self) -> str:
-        """Name of the folder above."""
-        return self.parts[-2] if len(self.parts) > 1 else ""
+        """Name of the folder above, likewise."""
+        return composed(self.parts[-2]) if len(self.parts) > 1 else ""
 
     @property
     def relative(self) -> str:
@@ -149,8 +178,8 @@ class FrameFolders:
         self._by_leaf: dict[str, list[FrameFolder]] = {}
         base = len(root.parts)
         for path, _, files in walk(start):
-            self.archives += [path / name for name in files if Path(name).suffix in ARCHIVES]
-            if not any(frame_number(name) is not None for name in files):
+            self.archives += [path / name for name in files if is_archive(name)]
+            if not any(map(is_frame, files)):
                 continue
             parts = path.parts[base:]
             folder_rank = rank(tuple(part.lower() for part in parts))
@@ -174,7 +203,8 @@ class FrameFolders:
         self, leaf: str, accept: Callable[[FrameFolder], bool] = lambda folder: True
     ) -> list[FrameFolder]:
         """Folders of this name that are accepted; best first."""
-        return best_first(filter(accept, self._by_leaf.get(leaf.strip().lower(), [])))
+        found = self._by_leaf.get(composed(leaf).strip().lower(), [])
+        return best_first(filter(accept, found))
 
 
 def best_first(folders: Iterable[FrameFolder]) -> list[FrameFolder]:
@@ -194,7 +224,5 @@ def find_annotations(root: Path, patterns: Sequence[str]) -> list[Path]:
 
 def unpack_hint(root: Path) -> str:
     """Words for a message if an archive below a root may hold what is missing."""
-    archives = [
-        name for _, _, files in walk(root) for name in files if Path(name).suffix in ARCHIVES
-    ]
+    archives = [name for _, _, files in walk(root) for name in files if is_archive(name)]
     return f" (is it inside {archives[0]}? unpack that first)" if archives else ""

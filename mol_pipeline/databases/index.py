@@ -53,6 +53,8 @@ class SourceVideo:
     """Label of each frame, where the owners label frames and not clips."""
     times: tuple[float, ...] = ()
     """Seconds of each frame, where the steps between frames are unequal; else empty."""
+    rate: float | None = None
+    """Frames a second, where the source says; None where it does not."""
     remarks: tuple[str, ...] = ()
     """What is changed, joined, scaled, left out or assumed about it, a sentence each."""
 

@@ -20,6 +20,11 @@ Columns = Mapping[str, tuple[str, ...]]
 """Our name of a column -> the owners' names for it."""
 
 
+def is_absent(text: str) -> bool:
+    """Whether a cell says that something is not annotated."""
+    return text.strip().lower() in MISSING_WORDS
+
+
 def plain_name(header: str) -> str:
     """A column name without case, blanks and punctuation: `Onset Frame` is `onsetframe`."""
     return re.sub(r"[^0-9a-z]", "", header.lower())
@@ -47,7 +52,7 @@ def nearest_number(text: str) -> tuple[int | None, bool]:
             `MOST_DIGITS` digits.
     """
     text = text.strip()
-    if text.lower() in MISSING_WORDS:
+    if is_absent(text):
         return None, True
     shown = repr(text if len(text) <= 40 else f"{text[:40]}...")
     if not NUMBER.fullmatch(text):
