@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 from mol_pipeline.config import ReadingConfig
@@ -18,6 +19,7 @@ from mol_pipeline.frames import (
     read_video_pictures,
 )
 from mol_pipeline.pictures import bits_used
+from mol_pipeline.source_faults import SourceFault, decode_patiently, read_patiently
 
 
 class Rejection(Exception):  # not an error of the program: an outcome of a video
@@ -50,9 +52,10 @@ class Footage:
         """Frames as (position, grey `[height, width]`), in order, damaged or not.
 
         Raises:
-            Rejection: If a file cannot be read or is no image.
+            Rejection: If a file is no image.
+            SourceFault: If a file cannot be reached.
         """
-        if self._place.is_file():
+        if not any(name for _, name in self._video.frames):  # a film: its frames have no names
             yield from self._film_frames(positions)
             return
         for position in positions:
@@ -111,10 +114,18 @@ class Footage:
     def _film_frames(self, positions: Sequence[int]) -> Iterator[tuple[int, Grey]]:
         position_of = {self._video.frames[position][0]: position for position in positions}
         log = FilmLog()
+        decoded = decode_patiently(
+            lambda left: read_video_frames(self._place, left, log),
+            sorted(position_of),
+            self._place,
+            self._video.folder,
+        )
         try:
-            for number, grey in read_video_frames(self._place, position_of, log):
+            for number, grey in decoded:
                 self._take(log, position_of)
                 yield position_of[number], grey
+        except SourceFault:
+            raise
         except (OSError, ValueError) as error:
             raise Rejection("unreadable-frame", f"{self._place}: {_reason(error)}") from error
         self._take(log, position_of)
@@ -127,9 +138,9 @@ class Footage:
     def _image(self, name: str) -> Image:
         path = self._place / name
         try:
-            image = read_image(path)
-        except (OSError, ValueError) as error:
-            raise Rejection("unreadable-frame", f"{path}: {_reason(error)}") from error
+            image = read_patiently(partial(read_image, path), f"{self._video.folder}/{name}")
+        except ValueError as error:
+            raise Rejection("unreadable-frame", f"{path}: {error}") from error
         self._aspects.add(image.aspect)
         if image.is_deep and self._bits is None:
             self._bits = folder_bits(self._place, self._video)
@@ -137,11 +148,16 @@ class Footage:
 
 
 def folder_bits(place: Path, video: SourceVideo) -> int:
-    """Bits that the 16-bit images of a video use, over all of them."""
+    """Bits that the 16-bit images of a video use, over all of them.
+
+    Raises:
+        SourceFault: If a file cannot be reached: without it the bits are not known.
+    """
     used = 0
     for _, name in video.frames:
-        with contextlib.suppress(OSError, ValueError):  # named when it is asked for
-            used |= read_image(place / name).used
+        with contextlib.suppress(ValueError):  # named when it is asked for
+            image = read_patiently(partial(read_image, place / name), f"{video.folder}/{name}")
+            used |= image.used
     return bits_used(used)
 
 

@@ -28,12 +28,10 @@ from mol_pipeline.footage import Footage, Rejection
 from mol_pipeline.frames import Grey
 from mol_pipeline.landmarks import LandmarkPredictor, find_landmark_model
 from mol_pipeline.shards import PreparedVideo
+from mol_pipeline.source_faults import UNREACHABLE as UNREACHABLE
+from mol_pipeline.source_faults import SourceFault as SourceFault
 from mol_pipeline.timing import steps_text
 from mol_pipeline.tracking import FaceTracker
-
-
-class SourceFault(OSError):
-    """The files of a video are out of reach (a network disk): no fault of the video."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +76,7 @@ def prepare_video(
     Raises:
         Rejection: If the video cannot be prepared: too short, a frame that is no image or
             damaged, no face.
+        SourceFault: If its files cannot be reached.
     """
     kernels = load_kernels(config.flow, landmark_model)
     clips = choose_clips(video, config)
@@ -158,7 +157,8 @@ def read_frames(
     """Frames of a video that must be whole, as (position, grey `[height, width]`), in order.
 
     Raises:
-        Rejection: If a file cannot be read, is no image, or is damaged.
+        Rejection: If a file is no image, or is damaged.
+        SourceFault: If a file cannot be reached.
     """
     footage = Footage(video, root, ReadingConfig())
     return footage.whole(footage.frames(positions))

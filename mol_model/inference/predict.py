@@ -26,7 +26,7 @@ from mol_pipeline.contract.files import write_atomically
 from mol_pipeline.contract.manifest import MANIFEST_NAME
 from mol_pipeline.contract.settings import load_settings
 from mol_pipeline.errors import ConfigError
-from mol_pipeline.stages import Kernels, Rejection, load_kernels
+from mol_pipeline.stages import UNREACHABLE, Kernels, Rejection, SourceFault, load_kernels
 
 
 @dataclass(frozen=True)
@@ -186,6 +186,8 @@ class _Look:
                     seen.append((one, estimate))
         except Rejection as error:
             document["rejected"] = {"code": error.code, "message": str(error)}
+        except SourceFault as error:
+            document["rejected"] = {"code": UNREACHABLE, "message": str(error)}
         if rejected and not seen:
             document["rejected"] = {"code": rejected[0].code, "message": _reason(rejected)}
         if document["rejected"]:
