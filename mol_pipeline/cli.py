@@ -91,6 +91,11 @@ numbers_option = click.option(
     show_default=True,
     help="Numbers in frames' names: those annotated, or anew in each clip; auto refuses doubt.",
 )
+encoding_option = click.option(
+    "--encoding",
+    callback=lambda context, option, name: None if name is None else _encoding(name),
+    help="Of text tables (CSV), where it cannot be told: utf-8, windows-1252, gb18030, ...",
+)
 
 
 @click.group(cls=ErrorMappingGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -136,6 +141,7 @@ def demo(out: Path, layout: str, subjects: int, seed: int) -> None:
 @expression_option
 @corrections_option
 @numbers_option
+@encoding_option
 @click.option("--classes", metavar="MAPPING", help="Count under this label mapping, e.g. 3 or 5.")
 @strict_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
@@ -148,6 +154,7 @@ def index_command(
     expression: "Expression",
     corrections: bool,
     numbers: "Numbers",
+    encoding: str | None,
     classes: str | None,
     strict: bool,
     as_json: bool,
@@ -157,7 +164,7 @@ def index_command(
     from mol_pipeline.contract.manifest import write_atomically
     from mol_pipeline.databases.index_report import index_text
 
-    index = _index(dataset, root, annotation, frames, expression, corrections, numbers)
+    index = _index(dataset, root, annotation, frames, expression, corrections, numbers, encoding)
     document = index.document(classes)
     text = json.dumps(document.model_dump(mode="json"), indent=1, ensure_ascii=False)
     click.echo(text if as_json else index_text(document))
@@ -179,6 +186,7 @@ def index_command(
 @expression_option
 @corrections_option
 @numbers_option
+@encoding_option
 @strict_option
 @click.option(
     "--detect",
@@ -227,6 +235,7 @@ def build(
     expression: "Expression",
     corrections: bool,
     numbers: "Numbers",
+    encoding: str | None,
     strict: bool,
     detect: str | None,
     no_face: str | None,
@@ -266,7 +275,7 @@ def build(
     shortcuts = [] if detect is None else [f"detection.detect_every={_detect_every(detect)}"]
     shortcuts += [] if no_face is None else [f"detection.no_face={no_face}"]
     config = load_settings(BuildConfig, config_file, (*overrides, *shortcuts))
-    index = _index(dataset, root, annotation, frames, expression, corrections, numbers)
+    index = _index(dataset, root, annotation, frames, expression, corrections, numbers, encoding)
     _compare_counts(index, strict)
     with build_progress() as on_progress:
         result = run_build(
@@ -366,6 +375,7 @@ def _repair(
         options.expression,
         options.corrections,
         options.numbers,
+        options.encoding,
     )
     for path in remove_strays(directory, manifest.shards):
         click.echo(f"removed: {path}", err=True)
@@ -514,6 +524,17 @@ def _part(text: str | None) -> "Part | None":
     return Part(number=int(number), of=int(of))
 
 
+def _encoding(name: str) -> str:
+    """A text encoding that this Python knows."""
+    try:
+        "".encode(name)
+    except LookupError:
+        raise click.BadParameter(
+            f"--encoding {name!r}: is no text encoding, e.g. gb18030"
+        ) from None
+    return name
+
+
 def _detect_every(text: str) -> int:
     """`first` is 0, `every` is 1, else the number."""
     words = {"first": 0, "every": 1}
@@ -532,21 +553,24 @@ def _index(
     expression: "Expression",
     corrections: bool,
     numbers: "Numbers",
+    encoding: str | None,
 ) -> "DatabaseIndex":
     """Read a database with its adapter."""
     from mol_pipeline.databases.registry import ADAPTERS
+    from mol_pipeline.databases.text import tables_encoded
 
-    return (
-        ADAPTERS[dataset]
-        .index(
-            root.resolve(),
-            annotation=annotation,
-            frames=frames,
-            apply_corrections=corrections,
-            numbers=numbers,
+    with tables_encoded(encoding):
+        return (
+            ADAPTERS[dataset]
+            .index(
+                root.resolve(),
+                annotation=annotation,
+                frames=frames,
+                apply_corrections=corrections,
+                numbers=numbers,
+            )
+            .only(expression)
         )
-        .only(expression)
-    )
 
 
 def _compare_counts(index: "DatabaseIndex", strict: bool) -> None:
@@ -575,6 +599,8 @@ def _summary(directory: Path, manifest: "Manifest") -> str:
     """What a build holds, as lines of text."""
     from collections import Counter
 
+    from mol_pipeline.databases.index_report import remark_lines
+
     subjects = {video.subject for video in manifest.videos}
     total = sum(shard.bytes for shard in manifest.shards)
     lines = [
@@ -593,8 +619,13 @@ def _summary(directory: Path, manifest: "Manifest") -> str:
     lines.append(
         "  faces: " + ", ".join(f"{word} {number}" for word, number in faces.most_common())
     )
+    lines += [f"  note: {note}" for note in manifest.notes]
     if manifest.corrections:
         lines.append(f"  corrections of known errors: {len(manifest.corrections)}")
+    gaps = sum(bool(video.frames_missing) for video in manifest.videos)
+    if gaps:
+        lines.append(f"  clips with missing frames: {gaps}")
+    lines += remark_lines(manifest.videos)
     if manifest.rejected:
         codes = Counter(one.code for one in manifest.rejected)
         listed = ", ".join(f"{code} {number}" for code, number in sorted(codes.items()))

@@ -147,6 +147,8 @@ class IndexOptions(Record):
     corrections: bool = True
     numbers: Literal["auto", "named", "anew"] = "auto"
     """What the numbers in the names of frames were taken for."""
+    encoding: str | None = None
+    """Of text tables, if it was named; None if it was decided by their content."""
 
 
 class Part(Record):

@@ -139,7 +139,7 @@ def read_labels(path: Path) -> list[str]:
     Raises:
         ValueError: If a line is no class number.
     """
-    lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+    lines = path.read_text(encoding="utf-8-sig").splitlines()
     while lines and not lines[-1].strip():
         lines.pop()
     classes: Sequence[str] = CLASSES

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mol_pipeline.contract.files import hash_file
 from mol_pipeline.databases.files import find_annotations, unpack_hint
-from mol_pipeline.databases.tables import read_sheets
+from mol_pipeline.databases.sheets import read_sheets
 from mol_pipeline.errors import SourceError
 
 
@@ -37,8 +37,9 @@ def find_annotation(
         return override, ()
     found = find_annotations(root, patterns)
     if not found:
+        words = f"no annotation of {title}" if " " in title else f"no {title} annotation"
         raise SourceError(
-            f"{root}: no {title} annotation ({' or '.join(patterns)}) in it or below; "
+            f"{root}: {words} ({' or '.join(patterns)}) in it or below; "
             f"put the owners' table there or name it with --annotation{unpack_hint(root)}"
         )
     if len(found) > 1:

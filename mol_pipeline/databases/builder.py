@@ -33,14 +33,15 @@ from mol_pipeline.databases.names import DATABASES
 from mol_pipeline.databases.published_counts import compare_with_published
 from mol_pipeline.databases.synthetic import is_synthetic
 from mol_pipeline.databases.tables import (
-    MISSING_WORDS,
     Columns,
     Row,
     Table,
     has_columns,
+    is_absent,
     nearest_number,
     read_table,
 )
+from mol_pipeline.databases.text import named_encoding
 from mol_pipeline.errors import SourceError
 
 LONGEST_CLIP = 1_000_000
@@ -134,7 +135,7 @@ class IndexBuilder:
         fractions: bool = False,
     ) -> None:
         self.database = database
-        self.title = DATABASES[database]
+        self.title = DATABASES[database].partition(" (")[0]
         self.root = require_root(root, self.title)
         start = folder_inside(root, frames, "--frames") if frames else root
         self.folders = FrameFolders(root, start, rank)
@@ -142,7 +143,12 @@ class IndexBuilder:
         self._numbers: Numbers = numbers
         self._fractions = fractions
         self._rounded: dict[tuple[str, str], list[str]] = {}
-        self._options = IndexOptions(frames=frames, corrections=apply_corrections, numbers=numbers)
+        self._options = IndexOptions(
+            frames=frames,
+            corrections=apply_corrections,
+            numbers=numbers,
+            encoding=named_encoding(),
+        )
         self.notes: list[str] = []
         self._rejected: list[RejectedVideo] = []
         self._found: list[tuple[AnnotatedClip, KeyFrames, list[FrameFolder]]] = []
@@ -333,7 +339,7 @@ class IndexBuilder:
             return value, "absent" if value is None else "annotated"
         if not known.right:
             return None, "absent"
-        was_empty = known.wrong.lower() in MISSING_WORDS
+        was_empty = is_absent(known.wrong)
         return int(known.right), "estimated" if was_empty else "corrected"
 
     def reject_folders(self, is_clip: Callable[[FrameFolder], tuple[str, str] | None]) -> None:
@@ -404,7 +410,8 @@ class IndexBuilder:
         videos = tuple(
             sorted(map(self._remarked, self._videos), key=lambda video: (video.subject, video.clip))
         )
-        synthetic = is_synthetic(self.root)
+        places = {self.root / video.folder for video in videos}
+        synthetic = is_synthetic(self.root, places | ({annotation} if annotation else set()))
         return DatabaseIndex(
             database=self.database,
             root=self.root,
@@ -429,7 +436,7 @@ class IndexBuilder:
         if self.folders.archives:
             name = self.folders.archives[0].relative_to(self.root)
             raise SourceError(
-                f"{self.root}: no {self.title} clip has frames there; unpack {name} first"
+                f"{self.root}: no clip of {self.title} has frames there; unpack {name} first"
             )
         reason = (
             f"; first: {self._rejected[0].clip}: {self._rejected[0].message}"
@@ -437,7 +444,7 @@ class IndexBuilder:
             else ""
         )
         raise SourceError(
-            f"{self.root}: no {self.title} clip has frames there "
+            f"{self.root}: no clip of {self.title} has frames there "
             f"({len(self._rejected)} rejected{reason}); is --root the right folder?"
         )
 

@@ -17,7 +17,8 @@ from mol_pipeline.databases.builder import AnnotatedClip, IndexBuilder
 from mol_pipeline.databases.files import FrameFolder
 from mol_pipeline.databases.fitting import Numbers
 from mol_pipeline.databases.index import DatabaseIndex
-from mol_pipeline.databases.tables import nearest_number, read_sheets
+from mol_pipeline.databases.sheets import open_table
+from mol_pipeline.databases.tables import nearest_number
 from mol_pipeline.errors import SourceError
 
 ANNOTATION_PATTERNS = ("*CAS(ME)^2*code*final*.xls*", "*code_final*.xls*", "*CASME*sq*.xls*")
@@ -52,7 +53,10 @@ class CasmeSq:
             fractions=True,
         )
         table = builder.find_table(ANNOTATION_PATTERNS, annotation)
-        sheets = list(read_sheets(table).values())
+        opened = open_table(table)
+        for note in opened.notes:
+            builder.note(note)
+        sheets = list(opened.sheets.values())
         if len(sheets) < 3:
             raise SourceError(
                 f"{table}: has {len(sheets)} sheet(s), the owners' has three (expressions, "

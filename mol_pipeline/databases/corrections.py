@@ -17,6 +17,7 @@ import logging
 from importlib import resources
 
 from mol_pipeline.contract.manifest import Correction
+from mol_pipeline.databases.tables import is_absent
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +73,9 @@ class Corrector:
         fitting = [
             known
             for known in self._matching(subject, clip, field)
-            if known.wrong == value or (known.wrong == OUTSIDE and outside)
+            if known.wrong == value
+            or (known.wrong == OUTSIDE and outside)
+            or (is_absent(known.wrong) and is_absent(value))
         ]
         possible = [
             known

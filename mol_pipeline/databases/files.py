@@ -29,12 +29,12 @@ def require_root(root: Path, title: str) -> Path:
         SourceError: If it does not exist, is a file, or is empty.
     """
     if not root.exists():
-        raise SourceError(f"{root}: does not exist; --root must name the {title} folder")
+        raise SourceError(f"{root}: does not exist; --root must name the folder of {title}")
     if not root.is_dir():
         hint = "; unpack it first" if is_archive(root.name) else ""
-        raise SourceError(f"{root}: is a file, --root must name the {title} folder{hint}")
+        raise SourceError(f"{root}: is a file, --root must name the folder of {title}{hint}")
     if not any(root.iterdir()):
-        raise SourceError(f"{root}: is empty; unpack the {title} release there")
+        raise SourceError(f"{root}: is empty; unpack the release of {title} there")
     return root
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from mol_pipeline.contract.gaps import gap_count, gaps_text
 from mol_pipeline.contract.index_document import IndexDocument
+from mol_pipeline.contract.manifest import ClipRecord
 from mol_pipeline.databases.names import DATABASES
 
 MOST_LINES = 20
@@ -51,6 +52,7 @@ def index_text(document: IndexDocument) -> str:
             f"    {clip}: {gap_count(gaps)} ({gaps_text(gaps)})"
             for clip, gaps in document.missing_frames.items()
         )
+    lines += remark_lines(document.clips)
     if document.rejected:
         codes = Counter(one.code for one in document.rejected)
         listed = ", ".join(f"{code} {n}" for code, n in sorted(codes.items()))
@@ -59,6 +61,21 @@ def index_text(document: IndexDocument) -> str:
             f"    {one.subject}/{one.clip}: {one.code}: {one.message}" for one in document.rejected
         )
     return "\n".join(lines)
+
+
+def remark_lines(clips: Iterable[ClipRecord]) -> list[str]:
+    """What was changed, joined, scaled, left out or assumed, and in which clips."""
+    found: dict[str, list[str]] = {}
+    for clip in clips:
+        for remark in clip.remarks:
+            found.setdefault(remark, []).append(f"{clip.subject}/{clip.clip}")
+    if not found:
+        return []
+    lines = [
+        f"    {remark}: {len(names)} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
+        for remark, names in found.items()
+    ]
+    return ["", "  what was done to clips:", *_cut(lines)]
 
 
 def _cut(lines: Iterable[str]) -> list[str]:

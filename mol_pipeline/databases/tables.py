@@ -1,33 +1,69 @@
 """Spreadsheets as their owners ship them: notes above the header, text for numbers."""
 
-import csv
 import re
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 
+from mol_pipeline.databases.sheets import open_table, read_sheets
 from mol_pipeline.errors import SourceError
 
-MISSING_WORDS = frozenset({"", "/", "?", "-", "nan", "none", "n/a"})
-"""Cells that mean: not annotated."""
+__all__ = [
+    "Columns",
+    "Row",
+    "Table",
+    "has_columns",
+    "is_absent",
+    "nearest_number",
+    "plain_name",
+    "read_sheets",
+    "read_table",
+    "whole_number",
+]
+
+MISSING_WORDS = frozenset(
+    {"", "/", "\\", "?", "-", "nan", "none", "n/a", "na", "null", "#n/a", "无"}
+)
+"""Cells that mean: not annotated; see `is_absent`."""
+
+DASHES = frozenset("-\u2010\u2011\u2012\u2013\u2014\u2015\u2212")
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,3})?", re.IGNORECASE)
 MOST_DIGITS = 20
 """Of a frame number: nanoseconds since 1970 have 19."""
+
+CHINESE_HEADS: dict[str, tuple[str, ...]] = {
+    "path": ("路径",),
+    "subject": ("被试", "被试编号", "被试号", "受试者"),
+    "filename": ("文件名", "文件", "文件名称", "视频名"),
+    "onset": ("起始帧", "起始", "开始帧", "起点"),
+    "apex": ("顶点帧", "顶点", "峰值帧", "峰值", "高峰帧"),
+    "offset": ("结束帧", "结束", "终止帧", "终点"),
+    "emotion": ("情绪", "情绪类别", "表情", "表情类别"),
+    "label": ("标签", "情绪", "表情"),
+    "action_units": ("动作单元", "面部动作单元", "运动单元"),
+    "objective_class": ("客观类别",),
+}
+"""Our name of a column -> what it is called in Chinese; tables of Chinese databases have both."""
 
 Columns = Mapping[str, tuple[str, ...]]
 """Our name of a column -> the owners' names for it."""
 
 
 def is_absent(text: str) -> bool:
-    """Whether a cell says that something is not annotated."""
-    return text.strip().lower() in MISSING_WORDS
+    """Whether a cell says that something is not annotated: empty, a word for it, or dashes."""
+    plain = unicodedata.normalize("NFKC", text).strip().lower()
+    return plain in MISSING_WORDS or all(sign in DASHES for sign in plain)
 
 
 def plain_name(header: str) -> str:
-    """A column name without case, blanks and punctuation: `Onset Frame` is `onsetframe`."""
-    return re.sub(r"[^0-9a-z]", "", header.lower())
+    """A column name without case, blanks and punctuation: `Onset Frame` is `onsetframe`.
+
+    Letters and signs of every script count; wide forms are as good as plain ones.
+    """
+    return "".join(filter(str.isalnum, unicodedata.normalize("NFKC", header).lower()))
 
 
 def whole_number(text: str) -> int | None:
@@ -121,16 +157,16 @@ def read_table(
     Raises:
         SourceError: If the file cannot be read or no row is the header.
     """
-    wanted = {name: {plain_name(one) for one in names} for name, names in columns.items()}
-    extra = {name: {plain_name(one) for one in names} for name, names in (optional or {}).items()}
+    wanted, extra = _spellings(columns), _spellings(optional or {})
+    opened = open_table(path)
     sheets = {
         name: rows
-        for name, rows in read_sheets(path).items()
+        for name, rows in opened.sheets.items()
         if sheet is None or name.strip().lower() == sheet.lower()
     }
     lacking: list[str] = sorted(wanted)
     found: list[tuple[str, tuple[Row, ...]]] = []
-    notes: list[str] = []
+    notes = list(opened.notes)
     for name, rows in sheets.items():
         position, absent = _header(rows, wanted)
         if absent:
@@ -163,6 +199,13 @@ def read_table(
         f"{path}: no header row with {spelled}; is it the owners' annotation file? "
         "name the right one with --annotation"
     )
+
+
+def _spellings(columns: Columns) -> dict[str, set[str]]:
+    return {
+        name: {plain_name(one) for one in (*names, *CHINESE_HEADS.get(name, ()))}
+        for name, names in columns.items()
+    }
 
 
 def _header(rows: Sequence[Sequence[str]], wanted: Mapping[str, set[str]]) -> tuple[int, list[str]]:
@@ -226,74 +269,10 @@ def _data_rows(
             yield Row(number=position + 1, cells=cells)
 
 
-def read_sheets(path: Path) -> dict[str, list[list[str]]]:
-    """All sheets of a table as text, by name, in their order.
-
-    Raises:
-        SourceError: If the file cannot be read: damaged, protected, or no table.
-    """
-    if path.suffix.lower() in {".csv", ".txt"}:
-        return {"csv": _read_csv(path)}
-    from python_calamine import CalamineWorkbook
-
-    try:
-        workbook = CalamineWorkbook.from_path(str(path))
-        return {
-            name: [
-                [_cell_text(cell) for cell in row]
-                for row in workbook.get_sheet_by_name(name).to_python(skip_empty_area=False)
-            ]
-            for name in workbook.sheet_names
-        }
-    except Exception as error:  # calamine raises many kinds
-        if _is_protected(path):
-            raise SourceError(
-                f"{path}: is protected by a password; save a copy without one and name it "
-                "with --annotation"
-            ) from error
-        raise SourceError(
-            f"{path}: cannot be read as a spreadsheet ({error}); it is damaged or cut short: "
-            "fetch it again"
-        ) from error
-
-
-def _read_csv(path: Path) -> list[list[str]]:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise SourceError(f"{path}: cannot be read ({error.strerror})") from error
-    if b"\0" in content:
-        raise SourceError(f"{path}: is no text file; save the table as CSV in UTF-8")
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = content.decode("gb18030", errors="replace")  # as spreadsheets in China save it
-    lines = text.splitlines()
-    comma = max(",;\t", key=lambda mark: sum(line.count(mark) for line in lines[:5]))
-    try:
-        return [list(row) for row in csv.reader(lines, delimiter=comma)]
-    except csv.Error as error:
-        raise SourceError(f"{path}: is no CSV table ({error})") from error
-
-
-def _is_protected(path: Path) -> bool:
-    """Whether an office file is an encrypted package."""
-    try:
-        return "EncryptedPackage".encode("utf-16-le") in path.read_bytes()
-    except OSError:
-        return False
-
-
 def _plain_cell(text: str) -> str:
     """A cell without surrounding blanks, and a whole number without decimals (`46.0`)."""
     text = text.strip()
     return text.split(".")[0] if re.fullmatch(r"-?\d+\.0+", text) else text
-
-
-def _cell_text(cell: object) -> str:
-    if isinstance(cell, float) and cell.is_integer():
-        return str(int(cell))
-    return str(cell)
 
 
 def has_columns(path: Path, columns: Columns) -> bool:
