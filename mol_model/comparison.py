@@ -1,18 +1,17 @@
 """Runs beside each other: scores, what was set differently, and whose videos changed."""
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from mol_model.evaluation import VideoPrediction
 from mol_model.predictions import PREDICTIONS_NAME, load_predictions
 from mol_model.repeats import SCORES
+from mol_model.run_documents import Metrics, read_checked
 from mol_model.runs import METRICS_NAME
+from mol_pipeline.contract.documents import Unreadable, a_kind, read_yaml
 from mol_pipeline.errors import ManifestError
 
 MUST_AGREE = ("manifest_hash", "label_mapping", "protocol", "selection", "shuffled_labels")
@@ -71,7 +70,7 @@ def compare_runs(directories: Sequence[Path]) -> Comparison:
     """
     metrics = [_read_metrics(path) for path in directories]
     settings = [_flat(_read_settings(path)) for path in directories]
-    names = sorted({key for one in settings for key in one})
+    names = sorted({key for one in settings for key in one}, key=str)
     differing = {
         name: [one.get(name) for one in settings]
         for name in names
@@ -96,13 +95,11 @@ def compare_runs(directories: Sequence[Path]) -> Comparison:
 
 
 def _read_metrics(directory: Path) -> dict[str, Any]:
-    path = directory / METRICS_NAME
+    path, advice = directory / METRICS_NAME, "name finished runs of moltrain"
     try:
-        return dict(json.loads(path.read_bytes()))
-    except (OSError, ValueError) as error:
-        raise ManifestError(
-            f"{path}: is not there or cannot be read ({error}); name finished runs of moltrain"
-        ) from error
+        return read_checked(path, Metrics, ManifestError, advice)
+    except FileNotFoundError:
+        raise ManifestError(f"{path}: is not there; {advice}") from None
 
 
 def _one_run(directory: Path) -> Path:
@@ -114,13 +111,21 @@ def _one_run(directory: Path) -> Path:
 def _read_settings(directory: Path) -> dict[str, Any]:
     """Settings of a run; none of what `moltrain evaluate` wrote."""
     path = _one_run(directory) / "config.yaml"
-    return dict(yaml.safe_load(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+    try:
+        document = read_yaml(path)
+    except FileNotFoundError:
+        return {}
+    except Unreadable as error:
+        raise ManifestError(f"{path}: cannot be read as YAML: it {error}") from error
+    if not isinstance(document, dict):
+        raise ManifestError(f"{path}: holds {a_kind(document)}, settings are a mapping")
+    return document
 
 
 def _flat(document: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in document.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and value:
             flat |= _flat(value, f"{prefix}{key}.")
         else:
             flat[f"{prefix}{key}"] = value
@@ -128,11 +133,11 @@ def _flat(document: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _score(metrics: dict[str, Any], score: str) -> float | None:
-    if "spread" in metrics:
+    if metrics.get("spread"):
         spread = metrics["spread"].get(score)
         return spread["mean"] if spread else None
     part, name = SCORES[score]
-    return metrics[part][name] if part in metrics else None
+    return metrics[part][name] if metrics.get(part) else None
 
 
 def _number(value: float | None) -> str:

@@ -18,6 +18,7 @@ from mol_model.protocols import (
     make_folds,
     sample_of,
 )
+from mol_pipeline.contract.documents import Unreadable, read_document
 from mol_pipeline.contract.index_document import IndexDocument, read_index
 from mol_pipeline.contract.manifest import Manifest, read_manifest
 from mol_pipeline.errors import ConfigError
@@ -109,9 +110,11 @@ def read_protocol(path: Path) -> ProtocolDocument:
         ConfigError: If it cannot be read or is no protocol.
     """
     try:
-        return ProtocolDocument.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise ConfigError(f"--protocol {path}: cannot be read ({error.strerror})") from error
+        return ProtocolDocument.model_validate_json(read_document(path))
+    except FileNotFoundError:
+        raise ConfigError(f"--protocol {path}: is not there") from None
+    except Unreadable as error:
+        raise ConfigError(f"--protocol {path}: {error}") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "document"

@@ -17,6 +17,7 @@ from typing import Literal
 
 from mol_model.metric_log import LOG_NAME, read_metric_log
 from mol_model.predictions import PREDICTIONS_NAME
+from mol_model.run_documents import Failed, RunDocument, Running, read_checked
 from mol_pipeline.contract.files import write_atomically
 from mol_pipeline.errors import ManifestError, MolError, StoppedOnRequest
 
@@ -75,9 +76,9 @@ def read_states(run: Path) -> list[FoldStatus]:
     """
     path = run / RUN_NAME
     try:
-        folds = json.loads(path.read_bytes())["folds"]
-    except (OSError, ValueError, KeyError) as error:
-        raise ManifestError(f"{run}: holds no run of moltrain ({path.name}: {error})") from error
+        folds = read_checked(path, RunDocument, ManifestError, "name a run of moltrain")["folds"]
+    except FileNotFoundError:
+        raise ManifestError(f"{run}: holds no run of moltrain (no {path.name})") from None
     return [_state(run / "folds" / fold, fold) for fold in folds]
 
 
@@ -86,14 +87,15 @@ def _state(directory: Path, fold: str) -> FoldStatus:
     step = int(log[-1]["step"]) if log else 0
     if (directory / PREDICTIONS_NAME).is_file():
         return FoldStatus(fold, "done", step, "")
-    if (directory / FAILED_NAME).is_file():
-        message = json.loads((directory / FAILED_NAME).read_bytes())["message"]
-        return FoldStatus(fold, "failed", step, message)
+    remove = "remove it and run the fold again"
+    if (directory / FAILED_NAME).exists():
+        failed = read_checked(directory / FAILED_NAME, Failed, ManifestError, remove)
+        return FoldStatus(fold, "failed", step, failed["message"])
     try:
-        who = json.loads((directory / RUNNING_NAME).read_bytes())
+        who = read_checked(directory / RUNNING_NAME, Running, ManifestError, remove)
     except FileNotFoundError:
         return FoldStatus(fold, "stopped" if step else "waiting", step, "")
-    job = f", job {who['job']}" if who["job"] else ""
+    job = f", job {who.get('job')}" if who.get("job") else ""
     words = f"{who['host']}, process {who['process']}{job}"
     return FoldStatus(fold, "running" if _lives(directory, who) else "stopped", step, words)
 

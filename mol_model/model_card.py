@@ -4,8 +4,7 @@ Source:
     Mitchell et al. 2019, Model Cards for Model Reporting: its sections, as far as they apply.
 """
 
-import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,16 @@ import jinja2
 from mol_model.build import build_network
 from mol_model.config import RunConfig
 from mol_model.repeats import summarise_seeds
+from mol_model.run_documents import Metrics, RunDocument, read_checked
+from mol_pipeline.contract.escaping import code, markdown
 from mol_pipeline.contract.files import write_atomically
 from mol_pipeline.contract.settings import load_settings
 from mol_pipeline.errors import ConfigError
 
 CARD = "MODEL_CARD.md"
+METRICS_NAME = "metrics.json"
+NEEDED = ("protocol", "databases", "classes", "folds", "videos", "selection", "selection_means")
+"""What the card says of a run's scores."""
 
 NUMBERS = (
     # name, score in `repeats.SCORES`, factor, unit, the simple answer's number and its name
@@ -53,7 +57,7 @@ NUMBERS = (
 )
 
 TEMPLATE = """\
-# Model card: MOL on {{ m.databases|join(", ") }}, {{ m.protocol }}
+# Model card: MOL on {{ m.databases|text }}, {{ m.protocol|text }}
 
 {% if m.synthetic -%}
 **SYNTHETIC DATA.** The faces are photographs moved by a program. The numbers show that the software
@@ -64,29 +68,29 @@ works; they say nothing about any real database and must not stand beside publis
 
 - Task: class of a micro-expression, optical flow and 68 landmarks from {{ model.frames }} grey
   frames of an aligned face, jointly (Shao et al., IEEE TPAMI 2025).
-- Network: flavour `{{ model.flavour }}`, {{ "{:,}".format(parameters) }} parameters, input
+- Network: flavour `{{ model.flavour|code }}`, {{ "{:,}".format(parameters) }} parameters, input
   {{ model.crop_px }} x {{ model.crop_px }} pixels, {{ model.f5c_blocks }} F5C block(s) a branch.
-{%- if missing %} Heads left out: {{ missing|join(", ") }}.{% endif %}
-- Classes: {{ m.classes|join(", ") }} (label mapping `{{ m.label_mapping }}`, in this order).
+{%- if missing %} Heads left out: {{ missing|text }}.{% endif %}
+- Classes: {{ m.classes|text }} (label mapping `{{ m.label_mapping|code }}`, in this order).
 - One model for each of {{ m.folds }} fold(s); each was tested only on people that it never saw.
 
 ## Data
 
-- Databases: {{ m.databases|join(", ") }}; {{ m.videos }} held-out videos.
-- Manifest of the shards, SHA-256: `{{ m.manifest_hash }}`. It names every video, every correction
-  and every rejected clip.
+- Databases: {{ m.databases|text }}; {{ m.videos }} held-out videos.
+- Manifest of the shards, SHA-256: `{{ m.manifest_hash|code }}`. It names every video, every
+  correction and every rejected clip.
 - Landmarks and faces by Dlib, flow by TV-L1 (OpenCV): what the networks learn is what these say,
   not a truth measured otherwise.
 
 ## How it was trained and chosen
 
-- Protocol: {{ m.protocol }}. {{ training.steps }} steps, batch {{ training.batch_size }}, learning
-  rate {{ training.learning_rate }}.
-- Model that is tested: {{ m.selection_means }}.
+- Protocol: {{ m.protocol|text }}. {{ training.steps }} steps, batch {{ training.batch_size }},
+  learning rate {{ training.learning_rate }}.
+- Model that is tested: {{ m.selection_means|text }}.
 {%- if m.selection == "test-best" %} **OPTIMISTIC: the test people chose the model. Do not compare
   these numbers with honest ones.**{% endif %}
 - Seeds: {{ seeds|join(", ") }}{% if seeds|length == 1 %} (one seed: no spread is known){% endif %}.
-- Settings, SHA-256: `{{ run.config_hash }}`; all of them are in `config.yaml`.
+- Settings, SHA-256: `{{ run.config_hash|code }}`; all of them are in `config.yaml`.
 
 ## Numbers
 
@@ -131,7 +135,7 @@ def write_card(directory: Path) -> Path:
         ConfigError: If the directory holds no finished run.
     """
     metrics = _read(directory, "metrics.json")
-    seeds = metrics.get("seeds") or [metrics["seed"]]
+    seeds = metrics.get("seeds") or [metrics.get("seed", 0)]
     of_one = directory / f"seed-{seeds[0]}" if "seeds" in metrics else directory
     run, first = _read(of_one, "run.json"), _read(of_one, "metrics.json")
     config = load_settings(RunConfig, of_one / "config.yaml")
@@ -140,8 +144,9 @@ def write_card(directory: Path) -> Path:
         ("flow", config.model.use_flow),
         ("landmarks", config.model.use_landmarks),
     )
-    text = jinja2.Environment(autoescape=False, keep_trailing_newline=True).from_string(TEMPLATE)
-    card = text.render(
+    environment = jinja2.Environment(autoescape=False, keep_trailing_newline=True)
+    environment.filters |= {"text": _listed(markdown), "code": code}
+    card = environment.from_string(TEMPLATE).render(
         m=metrics,
         run=run,
         model=config.model,
@@ -154,6 +159,13 @@ def write_card(directory: Path) -> Path:
     target = directory / CARD
     write_atomically(target, card.encode())
     return target
+
+
+def _listed(escape: Callable[[object], str]) -> Callable[[object], str]:
+    """A filter for one text or several, which are separated by commas."""
+    return lambda value: (
+        ", ".join(map(escape, value)) if isinstance(value, list | tuple) else escape(value)
+    )
 
 
 def _rows(spread: Mapping[str, Any], first: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -175,12 +187,11 @@ def _rows(spread: Mapping[str, Any], first: Mapping[str, Any]) -> list[dict[str,
 
 
 def _read(directory: Path, name: str) -> dict[str, Any]:
+    kind, needs = (Metrics, NEEDED) if name == METRICS_NAME else (RunDocument, ("config_hash",))
     try:
-        return json.loads((directory / name).read_bytes())
+        return read_checked(directory / name, kind, ConfigError, "run it again", needs=needs)
     except FileNotFoundError:
         raise ConfigError(
             f"{directory}: holds no finished run (no {name}); run 'moltrain fit --out {directory}' "
             "to its end first"
         ) from None
-    except ValueError as error:
-        raise ConfigError(f"{directory / name}: is not JSON ({error}); run it again") from error

@@ -1,6 +1,5 @@
 """Predictions of held-out videos on disk: JSON of a fold, and a table of a run."""
 
-import csv
 import io
 import json
 from collections.abc import Sequence
@@ -8,7 +7,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 from mol_model.evaluation import VideoPrediction
+from mol_model.run_documents import PREDICTIONS, read_checked
+from mol_pipeline.contract.escaping import TableWriter
 from mol_pipeline.contract.files import write_atomically
+from mol_pipeline.errors import ManifestError
 
 PREDICTIONS_NAME = "predictions.json"
 """In a fold's directory; a fold that has it is finished."""
@@ -21,9 +23,18 @@ def save_predictions(directory: Path, predictions: Sequence[VideoPrediction]) ->
 
 
 def load_predictions(directory: Path) -> list[VideoPrediction]:
-    """Read what `save_predictions` wrote."""
+    """Read what `save_predictions` wrote.
+
+    Raises:
+        ManifestError: If it is not there or damaged.
+    """
     predictions = []
-    for document in json.loads((directory / PREDICTIONS_NAME).read_bytes()):
+    path, advice = directory / PREDICTIONS_NAME, f"remove {directory} and run that fold again"
+    try:
+        documents = read_checked(path, PREDICTIONS, ManifestError, advice)
+    except FileNotFoundError:
+        raise ManifestError(f"{path}: is not there; {advice}") from None
+    for document in documents:
         for name in ("probabilities", "nme"):
             document[name] = tuple(document[name])
         predictions.append(VideoPrediction(**document))
@@ -35,8 +46,8 @@ def write_table(
 ) -> None:
     """One line of CSV per held-out video, with the probability of each class."""
     text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(
+    writer = TableWriter(text)
+    writer.row(
         ["fold", "database", "subject", "clip", "truth", "predicted"]
         + [f"p_{name}" for name in classes]
         + ["end_point_error_px", "inter_ocular_nme", "synthetic"]
@@ -45,7 +56,7 @@ def write_table(
         probabilities = [f"{p:.6f}" for p in one.probabilities]
         predicted = classes[one.predicted] if one.probabilities else ""
         nme = sum(one.nme) / len(one.nme)
-        writer.writerow(
+        writer.row(
             [one.fold, one.database, one.subject, one.clip, classes[one.label], predicted]
             + (probabilities or [""] * len(classes))
             + [f"{one.end_point_error:.4f}", f"{nme:.5f}", "yes" if synthetic else "no"]

@@ -1,5 +1,6 @@
 """Read a checkpoint of the authors' released code into the network of its flavour."""
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +10,13 @@ import torch
 from torch import Tensor
 
 from mol_model.network import MOL
+from mol_pipeline.contract.documents import Unreadable, check_ordinary, repr_of, shortened
 from mol_pipeline.errors import TrainingError
 
 CLASSIFIER = "mer_3dcnn.fc2.weight"
 """Its rows are the classes."""
+MOST_CLASSES = 1000
+"""Of an expression; the release has 3 and 5."""
 UNUSED = (".ffn.",)
 """Stored by the release and never used in its forward pass."""
 
@@ -126,14 +130,37 @@ def read_release(path: Path) -> dict[str, Tensor]:
         TrainingError: If the file cannot be read as weights alone.
     """
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, UnpicklingError, RuntimeError) as error:
-        raise TrainingError(
-            f"{path}: cannot be read as weights ({error}); a file that needs code to be opened "
-            "is not opened: save its state_dict alone"
-        ) from error
-    source = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else {}
+        check_ordinary(path)
+    except FileNotFoundError:
+        raise TrainingError(f"{path}: is not there") from None
+    except Unreadable as error:
+        raise TrainingError(f"{path}: {error}") from error
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of formats of long ago
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch names no narrower type for what a file may hold
+        raise TrainingError(f"{path}: {_refusal(error)}") from error
+    source = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else loaded
+    if not isinstance(source, Mapping) or not source:
+        raise TrainingError(f"{path}: holds no state dict; save the model's state_dict alone")
+    for name, value in source.items():
+        if not isinstance(name, str) or not isinstance(value, Tensor):
+            raise TrainingError(
+                f"{path}: holds {shortened(repr_of(name), 60)}, which is no named tensor; save the "
+                "model's state_dict alone"
+            )
     return bare_names(source)
+
+
+def _refusal(error: Exception) -> str:
+    """Why a file is not read; without PyTorch's advice to switch its safety off."""
+    if isinstance(error, UnpicklingError) or "weights_only" in str(error):
+        return (
+            "cannot be read as weights: it is damaged, or needs code of its own to be opened, "
+            "which is not run; save the model's state_dict alone"
+        )
+    return f"cannot be read as weights ({shortened(error)}); is it a checkpoint of PyTorch?"
 
 
 def bare_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -149,4 +176,7 @@ def release_classes(state: Mapping[str, Tensor]) -> int:
     """
     if CLASSIFIER not in state:
         raise TrainingError(f"no checkpoint of the release: it has no {CLASSIFIER}")
-    return len(state[CLASSIFIER])
+    classes = len(state[CLASSIFIER]) if state[CLASSIFIER].dim() else 0
+    if not 2 <= classes <= MOST_CLASSES:
+        raise TrainingError(f"no checkpoint of the release: {CLASSIFIER} has {classes} classes")
+    return classes

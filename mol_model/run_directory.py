@@ -11,6 +11,7 @@ from mol_model.config import RunConfig, settings_that_count
 from mol_model.data import ShardSet
 from mol_model.fold_state import RUN_NAME
 from mol_model.holds import TABLES_PATIENCE_S, held_alone
+from mol_model.run_documents import RunDocument, read_checked
 from mol_pipeline.contract.files import hash_document, write_atomically
 from mol_pipeline.contract.settings import dump_settings
 from mol_pipeline.errors import ConfigError
@@ -101,13 +102,9 @@ def read_run(out: Path) -> dict[str, Any]:
     """
     path = out / RUN_NAME
     try:
-        return dict(json.loads(path.read_bytes()))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
-    except (ValueError, TypeError, RecursionError) as error:
-        raise ConfigError(
-            f"{path}: is damaged ({error}); run with --overwrite to start anew"
-        ) from error
+        return read_checked(path, RunDocument, ConfigError, "run with --overwrite to start anew")
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: is not there; name the directory of a run") from None
 
 
 def check_same(out: Path, identity: dict[str, Any], config: RunConfig) -> None:

@@ -7,13 +7,13 @@ SUBJECT/CLIP/phase-00/frame-0.png           grey, 144x144
 croissant.json                              what the shards are, for dataset catalogues
 """
 
-import csv
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from mol_pipeline.contract.escaping import TableWriter
 from mol_pipeline.contract.manifest import Manifest, VideoRecord
 from mol_pipeline.errors import ConfigError
 from mol_pipeline.shards import open_shard
@@ -46,8 +46,8 @@ def export_clips(
     mappings = [one.mapping for one in manifest.mappings]
     written = 0
     with (out / CLIP_LIST).open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
-        table.writerow(
+        table = TableWriter(file)
+        table.row(
             ["folder", "database", "subject", "person", "clip", "phase", "raw_label"]
             + [f"class_{mapping}" for mapping in mappings]
             + ["source_frames", "synthetic"]
@@ -58,7 +58,7 @@ def export_clips(
                 identity = [folder, video.database, video.subject, video.person, video.clip, phase]
                 listed = " ".join(map(str, numbers))
                 synthetic = "yes" if manifest.synthetic else "no"
-                table.writerow([*identity, video.raw_label, *labels, listed, synthetic])
+                table.row([*identity, video.raw_label, *labels, listed, synthetic])
                 written += 1
             on_video(done, len(manifest.videos))
     return written
@@ -80,11 +80,11 @@ def _export_video(
             _, content = cv2.imencode(".png", frame)
             (place / f"frame-{index}.png").write_bytes(content.tobytes())
         with (place / "landmarks.csv").open("w", newline="", encoding="utf-8") as file:
-            points = csv.writer(file)
-            points.writerow(["frame", "point", "x", "y"])
+            points = TableWriter(file)
+            points.row(["frame", "point", "x", "y"])
             for index, frame_points in enumerate(arrays["landmarks"][row]):
                 for point, (x, y) in enumerate(frame_points):
-                    points.writerow([index, point, f"{x:.4f}", f"{y:.4f}"])
+                    points.row([index, point, f"{x:.4f}", f"{y:.4f}"])
         np.savez_compressed(place / "flow.npz", flow=arrays["flow"][row])
         yield folder.as_posix(), phase, arrays["source_frames"][row].tolist()
 

@@ -10,6 +10,7 @@ import jinja2
 from mol_model.inference.document import Identity
 from mol_model.inference.drawing import FIGURES, FILM, STILL
 from mol_model.inference.predict import VideoResult
+from mol_pipeline.contract.escaping import link as safe_link
 
 EMBEDDED_BYTES = 6_000_000
 """A film up to this size is part of the page; a larger one is only linked."""
@@ -68,13 +69,13 @@ PAGE = """<!doctype html>
 {% else %}<p>This network has no expression head.</p>{% endif %}
 {% for note in v.document.notes %}<p>{{ note }}</p>{% endfor %}
 {% if v.film %}<figure><video controls loop muted src="{{ v.film }}"></video>
-<figcaption>The annotated film: <a href="{{ v.link }}">{{ v.link }}</a></figcaption></figure>
+<figcaption>The annotated film: <a href="{{ v.link|link }}">{{ v.link }}</a></figcaption></figure>
 {% endif %}
 {% for image, caption in v.pictures %}<figure>
 <img alt="" src="data:image/png;base64,{{ image }}"><figcaption>{{ caption }}</figcaption></figure>
 {% endfor %}
 <p>Every number, with landmarks in pixels of the source frames:
- <a href="{{ v.folder }}/prediction.json">{{ v.folder }}/prediction.json</a></p>
+ <a href="{{ v.folder|link }}/prediction.json">{{ v.folder }}/prediction.json</a></p>
 {% endif %}</section>
 {% endfor %}
 
@@ -95,7 +96,9 @@ PAGE = """<!doctype html>
 
 def write_page(results: Sequence[VideoResult], identity: Identity, out: Path) -> Path:
     """Write `index.html` about all videos; returns its path."""
-    page = jinja2.Environment(autoescape=True).from_string(PAGE)
+    environment = jinja2.Environment(autoescape=True)
+    environment.filters["link"] = safe_link
+    page = environment.from_string(PAGE)
     target = out / "index.html"
     text = page.render(
         videos=[_video(result, number) for number, result in enumerate(results)],
@@ -127,7 +130,7 @@ def _video(result: VideoResult, number: int) -> dict[str, object]:
     shown = ""
     if film.is_file():
         small = film.stat().st_size <= EMBEDDED_BYTES
-        shown = f"data:video/mp4;base64,{_base64(film)}" if small else link
+        shown = f"data:video/mp4;base64,{_base64(film)}" if small else safe_link(link)
     return {
         "name": result.name,
         "anchor": f"video-{number}",

@@ -9,6 +9,7 @@ import markupsafe
 
 from mol_model.report import STYLE
 from mol_model.reproduction.table import ours_text, paper_text
+from mol_pipeline.contract.escaping import link
 from mol_pipeline.contract.files import write_atomically
 
 PAGE_NAME = "report.html"
@@ -26,8 +27,8 @@ PAGE = """<!doctype html>
  <td>{{ ours(row.scores.get(score, {})) }}
  {% if with_paper %}<td>{{ paper(row.scores.get(score, {})) }}{% endif %}{% endfor %}
  <td>{{ row.state }}{% if row.note %}: {{ row.note }}{% endif %}
- <td>{% for seed in row.seeds %}<a href="{{ row.run }}/seed-{{ seed }}/report.html">seed {{ seed }}
- </a> {% endfor %}
+ <td>{% for seed in row.seeds %}<a href="{{ row.run|link }}/seed-{{ seed }}/report.html">seed
+ {{ seed }}</a> {% endfor %}
 {% endfor %}</table>
 {% if t.note %}<p>{{ t.note }}</p>{% endif %}
 <p>Scores come from the pooled predictions of all folds; a video's phases are averaged first. Each
@@ -45,6 +46,7 @@ of the same database; its preparation, pre-training and model choice may have di
 def write_page(out: Path, table: dict[str, Any]) -> Path:
     """Write `report.html` about a table beside its `table.json`."""
     environment = jinja2.Environment(autoescape=True)
+    environment.filters["link"] = link
     page = environment.from_string(PAGE).render(
         t=table,
         style=markupsafe.Markup(STYLE),

@@ -6,7 +6,9 @@ from typing import Any
 
 from mol_model.peers import NotInstalled, evaluate_peer, load_flow_predictor, load_predictor
 from mol_model.reproduction.units import PeerUnit
+from mol_pipeline.contract.documents import Unreadable, read_json_object
 from mol_pipeline.contract.files import hash_file, write_atomically
+from mol_pipeline.errors import ManifestError
 
 PEER_NAME = "peer.json"
 """In the directory of a peer's row."""
@@ -59,6 +61,8 @@ def _identity(peer: PeerUnit, weights: Path | None) -> dict[str, Any]:
 
 def _read(directory: Path) -> dict[str, Any]:
     try:
-        return dict(json.loads((directory / PEER_NAME).read_bytes()))
+        return read_json_object(directory / PEER_NAME)
     except FileNotFoundError:
         return {}
+    except Unreadable as error:
+        raise ManifestError(f"{directory / PEER_NAME}: {error}; remove it") from error

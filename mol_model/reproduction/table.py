@@ -6,6 +6,7 @@ from that very database: never beside demo data.
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from mol_model.reproduction.document import Row
 from mol_model.reproduction.peers import peer_metrics
 from mol_model.reproduction.plan import Plan
 from mol_model.reproduction.units import Unit
+from mol_pipeline.contract.escaping import markdown
 from mol_pipeline.contract.files import write_atomically
 
 TABLE_NAME = "table.json"
@@ -145,25 +147,25 @@ def _pictures(plan: Plan, units: list[Unit]) -> list[str]:
     ]
 
 
-def table_text(table: dict[str, Any]) -> str:
-    """The table in Markdown, for a file and a terminal."""
+def table_text(table: dict[str, Any], shown: Callable[[object], str] = str) -> str:
+    """The table in Markdown, for a terminal, or for a file with what `shown` makes of names."""
     with_paper = any("paper" in one for row in table["rows"] for one in row["scores"].values())
     heads = ["row"]
     for one in table["metrics"].values():
         heads += [f"{one['name']}, {one['unit']}"] + (["paper"] if with_paper else [])
     heads += ["seeds", "state"]
-    lines = [f"{table['source']}: {table['title']}", ""]
+    lines = [f"{shown(table['source'])}: {shown(table['title'])}", ""]
     lines += [f"- **{mark}**" for mark in table["marks"]] + [""] * bool(table["marks"])
     lines += [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
     for row in table["rows"]:
-        cells = [row["name"]]
+        cells = [shown(row["name"])]
         for score in table["metrics"]:
             one = row["scores"].get(score, {})
             cells.append(ours_text(one))
             cells += [paper_text(one)] if with_paper else []
         cells += [str(len(row["seeds"])) if row["seeds"] else "", row["state"]]
         lines.append(f"| {' | '.join(cells)} |")
-    lines += [""] + [f"{row['name']}: {row['note']}" for row in table["rows"] if row["note"]]
+    lines += [""] + [f"{shown(row['name'])}: {row['note']}" for row in table["rows"] if row["note"]]
     return "\n".join([*lines, table["note"]]).rstrip() + "\n"
 
 
@@ -184,4 +186,4 @@ def write_table(out: Path, table: dict[str, Any]) -> None:
     """Write `table.json` and `table.md`, by rename."""
     out.mkdir(parents=True, exist_ok=True)
     write_atomically(out / TABLE_NAME, (json.dumps(table, indent=1) + "\n").encode())
-    write_atomically(out / MARKDOWN_NAME, table_text(table).encode())
+    write_atomically(out / MARKDOWN_NAME, table_text(table, markdown).encode())

@@ -1,6 +1,5 @@
 """Single runs of a table, and how far each of them is on disk."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,9 @@ from mol_model.predictions import PREDICTIONS_NAME
 from mol_model.protocols import Fold
 from mol_model.reproduction.document import Row
 from mol_model.run_directory import check_same, read_run, run_identity
+from mol_model.run_documents import Metrics, read_checked
 from mol_model.runs import METRICS_NAME
+from mol_pipeline.errors import ManifestError
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,8 @@ class Unit:
         path = self.directory / METRICS_NAME
         if self.finished < len(self.folds) or not path.is_file():
             return None
-        metrics = dict(json.loads(path.read_bytes()))
+        advice = f"remove it and run 'moltrain fit --out {self.directory}' again"
+        metrics = read_checked(path, Metrics, ManifestError, advice, needs=("folds",))
         return metrics if metrics["folds"] == len(self.folds) else None
 
     def check_directory(self) -> None:

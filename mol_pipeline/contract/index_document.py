@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
+from mol_pipeline.contract.documents import Unreadable, read_document
 from mol_pipeline.contract.gaps import Gaps
 from mol_pipeline.contract.manifest import (
     ClassSet,
@@ -97,10 +98,10 @@ def read_index(path: Path) -> IndexDocument:
         ManifestError: If it is absent, damaged or of another version.
     """
     try:
-        document = IndexDocument.model_validate_json(path.read_bytes())
-    except OSError as error:
+        document = IndexDocument.model_validate_json(read_document(path))
+    except (FileNotFoundError, Unreadable) as error:
         raise ManifestError(
-            f"{path}: cannot be read ({error.strerror}); "
+            f"{path}: {error.strerror if isinstance(error, OSError) else error}; "
             "write it with 'molprep index --dataset NAME --root DIR --json > FILE'"
         ) from error
     except ValidationError as error:

@@ -7,6 +7,14 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from mol_pipeline.contract.documents import (
+    Unreadable,
+    a_kind,
+    parse_yaml,
+    read_yaml,
+    repr_of,
+    shortened,
+)
 from mol_pipeline.contract.files import canonical_json
 from mol_pipeline.errors import ConfigError
 
@@ -43,8 +51,9 @@ def load_settings(
     except ValidationError as error:
         where = str(path) if path else "settings"
         raise ConfigError(f"{where}: {_describe(kind, error)}") from error
-    except TypeError as error:  # e.g. a YAML date, which is no JSON value
-        raise ConfigError(f"{path or 'settings'}: {error}") from error
+    # A YAML date is no JSON value; a list or a number cannot be compared with a name.
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{path or 'settings'}: {shortened(error)}") from error
 
 
 def dump_settings(settings: BaseModel) -> str:
@@ -54,24 +63,26 @@ def dump_settings(settings: BaseModel) -> str:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: cannot be read as YAML ({error})") from error
+        loaded = read_yaml(path)
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file; name a YAML file with settings") from None
+    except Unreadable as error:
+        raise ConfigError(f"{path}: cannot be read as YAML: it {error}") from error
     if loaded is None:
         return {}
     if not isinstance(loaded, dict):
-        raise ConfigError(f"{path}: holds a {type(loaded).__name__}, settings are a mapping")
+        raise ConfigError(f"{path}: holds {a_kind(loaded)}, settings are a mapping")
     return loaded
 
 
 def _parse_override(override: str) -> dict[str, Any]:
     key, separator, text = override.partition("=")
     if not separator or not key:
-        raise ConfigError(f"--set {override!r}: must read key=value, e.g. group.name=3")
+        raise ConfigError(f"--set {shortened(override)!r}: must read key=value, e.g. group.name=3")
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--set {override!r}: the value is no YAML ({error})") from error
+        value = parse_yaml(text)
+    except Unreadable as error:
+        raise ConfigError(f"--set {shortened(override)!r}: the value {error}") from error
     for part in reversed(key.split(".")):
         value = {part: value}
     return value
@@ -97,7 +108,9 @@ def _describe(kind: type[BaseModel], error: ValidationError) -> str:
         elif not where:  # settings that do not go together; the message names them
             problems.append(problem["msg"].removeprefix("Value error, "))
         else:
-            problems.append(f"{where}: {problem['msg']} (got {problem['input']!r})")
+            problems.append(
+                f"{where}: {problem['msg']} (got {shortened(repr_of(problem['input']))})"
+            )
     return "; ".join(problems)
 
 

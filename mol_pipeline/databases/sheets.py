@@ -8,8 +8,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from mol_pipeline.contract.documents import Unreadable, check_ordinary, read_document
 from mol_pipeline.databases.text import decode_table
+from mol_pipeline.databases.workbook_limits import MOST_CELLS, check_sheet, check_workbook
 from mol_pipeline.errors import SourceError
+
+MOST_CSV_BYTES = 256 << 20
+"""Two million videos with long names."""
 
 TEXT_SUFFIXES = frozenset({".csv", ".txt", ".tsv"})
 
@@ -35,22 +40,29 @@ def open_table(path: Path) -> OpenedTable:
     Raises:
         SourceError: If the file cannot be read: damaged, protected, or no table.
     """
+    _require_ordinary(path)
     if path.suffix.lower() in TEXT_SUFFIXES:
         return _read_csv(path)
     from python_calamine import CalamineWorkbook
 
+    check_workbook(path)
     sheets: dict[str, list[list[str]]] = {}
     filled = 0
     try:
         workbook = CalamineWorkbook.from_path(str(path))
         for name in workbook.sheet_names:
             sheet = workbook.get_sheet_by_name(name)
+            check_sheet(path, name, sheet.total_height, sheet.total_width)
             rows = [
                 [_cell_text(one) for one in row] for row in sheet.to_python(skip_empty_area=False)
             ]
             filled += _fill_down(rows, sheet.merged_cell_ranges or [])
             sheets[name] = rows
-    except Exception as error:  # calamine raises many kinds
+    except SourceError:
+        raise
+    except BaseException as error:  # calamine raises many kinds; a panic in it is no Exception
+        if isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit | MemoryError):
+            raise
         if _is_protected(path):
             raise SourceError(
                 f"{path}: is protected by a password; save a copy without one and name it "
@@ -71,7 +83,7 @@ def _fill_down(
     filled = 0
     for (top, left), (bottom, _) in merged:
         text = rows[top][left] if top < len(rows) and left < len(rows[top]) else ""
-        for row in rows[top + 1 : bottom + 1] if text else []:
+        for row in rows[top + 1 : bottom + 1] if text and filled < MOST_CELLS else []:
             # A merged cell is the first of its row: others right of it stay empty.
             row += [""] * (left + 1 - len(row))
             row[left] = text
@@ -81,9 +93,9 @@ def _fill_down(
 
 def _read_csv(path: Path) -> OpenedTable:
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise SourceError(f"{path}: cannot be read ({error.strerror})") from error
+        content = read_document(path, MOST_CSV_BYTES)
+    except (FileNotFoundError, Unreadable) as error:
+        raise SourceError(f"{path}: {error}") from error
     decoded = decode_table(content, path)
     lines = decoded.text.splitlines()[:5]
     comma = max(",;\t", key=lambda mark: sum(line.count(mark) for line in lines))
@@ -97,6 +109,16 @@ def _read_csv(path: Path) -> OpenedTable:
         ) from error
     note = f"{path.name} is read as {decoded.encoding}"
     return OpenedTable({"csv": rows}, () if decoded.is_unicode else (note,))
+
+
+def _require_ordinary(path: Path) -> None:
+    """Refuse a pipe, a device or a folder that is named like a table: reading it would not end."""
+    try:
+        check_ordinary(path)
+    except FileNotFoundError:
+        raise SourceError(f"{path}: is not there") from None
+    except Unreadable as error:
+        raise SourceError(f"{path}: {error}; name the table with --annotation") from error
 
 
 def _is_protected(path: Path) -> bool:

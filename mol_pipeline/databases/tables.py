@@ -261,6 +261,8 @@ def _data_rows(
 ) -> Iterator[Row]:
     for position in range(first, len(rows)):
         row = rows[position]
+        if not any(row):
+            continue
         places = places_of(row)
         if places is None:
             continue

@@ -4,7 +4,6 @@ Every oddity here is one that the real tables have: notes above the header, unna
 text for numbers, formulas, empty apexes, participants that are not subjects.
 """
 
-import csv
 import datetime
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import xlsxwriter
+
+from mol_pipeline.contract.escaping import TableWriter
 
 SAMM_HEADER_ROW = 14
 """From 1; rows 1 to 12 are notes, row 13 is blank."""
@@ -261,12 +262,12 @@ def write_custom(out: Path, clips: Sequence[FilmedClip]) -> Path:
     """The list that a user of own videos writes."""
     path = out / "clips.csv"
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["path", "subject", "label", "onset", "apex", "offset"])
+        writer = TableWriter(file)
+        writer.row(["path", "subject", "label", "onset", "apex", "offset"])
         for clip in clips:
             key_frames = (clip.onset, clip.apex, clip.offset) if clip.place else ("", "", "")
             name = f"videos/{clip.clip}.avi"
-            writer.writerow([name, clip.subject, clip.emotion, *key_frames])
+            writer.row([name, clip.subject, clip.emotion, *key_frames])
     return path
 
 
