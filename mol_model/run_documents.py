@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from mol_pipeline.contract.documents import Unreadable, parse_json, read_document, shortened
 from mol_pipeline.errors import MolError
@@ -16,7 +16,15 @@ from mol_pipeline.errors import MolError
 Checked = TypeVar("Checked")
 
 Count = Annotated[int, Field(ge=0, le=2**53)]
-FoldName = Annotated[str, Field(pattern=r"^(?!\.{1,2}$)[^/\\\x00]{1,255}$")]
+
+
+def _one_name(name: str) -> str:
+    if name in {"", ".", ".."} or set(name) & set("/\\\0") or len(name) > 255:
+        raise ValueError("is no name of a fold")
+    return name
+
+
+FoldName = Annotated[str, AfterValidator(_one_name)]
 """A name in the run's own directory; no way out of it."""
 
 

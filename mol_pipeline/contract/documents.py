@@ -93,7 +93,7 @@ def parse_json(content: bytes | str) -> Any:
     except RecursionError:
         raise Unreadable("is nested too deeply for a document of ours") from None
     except ValueError as error:  # also bytes that are no text, and numbers that are too long
-        raise Unreadable(f"is no JSON ({shortened(error)})") from error
+        raise Unreadable(f"is not JSON ({shortened(error)})") from error
 
 
 def read_json_object(path: Path) -> dict[str, Any]:

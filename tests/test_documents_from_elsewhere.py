@@ -1,0 +1,167 @@
+"""Files that do not end, do not fit or do not mean what they say."""
+
+import os
+import resource
+import socket
+import struct
+import zlib
+
+import pytest
+
+from mol_pipeline.config import BuildConfig
+from mol_pipeline.contract.documents import (
+    Unreadable,
+    parse_json,
+    parse_yaml,
+    read_document,
+    read_yaml,
+    shortened,
+)
+from mol_pipeline.contract.image_header import check_image_size, image_size
+from mol_pipeline.contract.settings import load_settings
+from mol_pipeline.databases.tables import read_sheets, read_table
+from mol_pipeline.errors import ConfigError, SourceError
+from tests.databases.releases import write_table
+
+DEEP = 100_000
+
+
+def alias_bomb(levels=9, width=9):
+    refers = [", ".join([f"*a{level}"] * width) for level in range(levels)]
+    lines = [f"a{level}: &a{level} [{words}]" for level, words in enumerate(refers, start=1)]
+    return "\n".join(["a0: &a0 [x]", *lines])
+
+
+def merge_bomb(levels=9, width=9):
+    refers = [", ".join([f"*a{level}"] * width) for level in range(levels)]
+    lines = [f"a{level}: &a{level} {{<<: [{words}]}}" for level, words in enumerate(refers, 1)]
+    return "\n".join(["a0: &a0 {k: 1}", *lines])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (alias_bomb(), "more than 100,000 values"),
+        (merge_bomb(), "more than 100,000 values"),
+        ("&a [*a]", "refers to itself"),
+        ("[" * DEEP, "levels"),
+        ("- " * 500 + "x", "levels"),
+        ("a: " + "9" * 5000, "no YAML"),
+        ("a: 2001-99-99", "no YAML"),
+        ("a: !!int ''", "no YAML"),
+        ("a: !!bool maybe", "no YAML"),
+        ("a: !!timestamp 12", "no YAML"),
+        ("a: !!python/object/apply:os.system [true]", "no YAML"),
+        ("? [1]\n: 2", "no YAML"),
+        ("a: \x07", "no YAML"),
+    ],
+)
+def test_yaml_that_is_more_than_it_seems(tmp_path, text, words):
+    with pytest.raises(Unreadable, match=words) as caught:
+        parse_yaml(text)
+    assert len(str(caught.value)) < 300
+    path = tmp_path / "settings.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=r"settings\.yaml"):
+        load_settings(BuildConfig, path)
+
+
+def test_anchors_that_people_write_are_read():
+    assert parse_yaml("a: &x {k: 1}\nb: {<<: *x, l: 2}\nc: [*x, *x]") == {
+        "a": {"k": 1},
+        "b": {"k": 1, "l": 2},
+        "c": [{"k": 1}, {"k": 1}],
+    }
+
+
+@pytest.mark.parametrize("text", ["[" * DEEP, "9" * 5000, "{", "\xff", '"' + "\\u12"])
+def test_json_that_is_none(text):
+    with pytest.raises(Unreadable) as caught:
+        parse_json(text)
+    assert len(str(caught.value)) < 300
+
+
+def special(tmp_path, kind):
+    path = tmp_path / f"table{kind}.csv"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "socket":
+        short = tmp_path / "s"
+        server = socket.socket(socket.AF_UNIX)
+        os.chdir(tmp_path)  # the path of a socket is short
+        server.bind(short.name)
+        server.close()
+        short.rename(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        path.mkdir()
+    return path
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket", "device", "folder"])
+def test_what_does_not_end_is_not_opened(tmp_path, kind, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = special(tmp_path, kind)
+    with pytest.raises(Unreadable, match=f"is a {kind}"):
+        read_document(path)
+    with pytest.raises(Unreadable, match=f"is a {kind}"):
+        read_yaml(path)
+    with pytest.raises(SourceError, match=f"is a {kind}"):
+        read_sheets(path)
+
+
+def png(width, height):
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    chunk = b"IHDR" + header
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + struct.pack(">I", len(header))
+        + chunk
+        + struct.pack(">I", zlib.crc32(chunk))
+    )
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".tiff"])
+def test_the_size_is_that_of_the_decoder(suffix):
+    import cv2
+    import numpy as np
+
+    _, content = cv2.imencode(suffix, np.zeros((37, 53), np.uint8))
+    assert image_size(content.tobytes()) == (53, 37)
+    for cut in range(200):
+        image_size(content.tobytes()[:cut])  # raises nothing
+
+
+def test_an_image_that_is_too_large_is_not_decoded():
+    with pytest.raises(ValueError, match="30000 x 30000 pixels, at most 64,000,000 are read"):
+        check_image_size(png(30_000, 30_000))
+    check_image_size(png(7680, 4320))
+    check_image_size(b"no image")
+
+
+def test_a_cell_in_the_last_corner_is_refused(tmp_path):
+    path = tmp_path / "corner.xlsx"
+    write_table(path, {"one": [["Subject"]]})
+    import xlsxwriter
+
+    with xlsxwriter.Workbook(str(path)) as book:
+        sheet = book.add_worksheet()
+        sheet.write(0, 0, "Subject")
+        sheet.write(1_048_575, 16_383, "x")
+    with pytest.raises(SourceError, match="span 17,179,869,184 cells, at most 5,000,000"):
+        read_sheets(path)
+
+
+def test_a_million_empty_rows_take_no_time(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("Subject,Onset\n1,2\n" + "\n" * 500_000 + ",\n" * 500_000)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_utime
+    rows = list(read_table(path, {"subject": ("Subject",), "onset": ("Onset",)}))
+    assert len(rows) == 1
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_utime - before < 5
+
+
+def test_foreign_text_is_cut_in_a_message():
+    assert len(shortened("x" * 10_000)) < 250
+    assert shortened("a\n  b") == "a b"
