@@ -38,6 +38,8 @@ class ClipSource:
     """All clips as they are stored (uint8 frames, float16 flow), or None to stream."""
     workers: int = 0
     """Processes that decompress streamed clips; 0: a thread of this process."""
+    checked: str | None = None
+    """What the proof of the shards' bytes cost, in words; None if they were proven before."""
 
     def share_cache(self, among: int) -> "ClipSource":
         """The same clips for each of several processes; see `ShardSet.share_cache`."""
@@ -95,7 +97,7 @@ def open_source(
     cache: Literal["auto", "device", "stream"],
     workers: int = 0,
 ) -> ClipSource:
-    """Keep the clips on the device where they fit, stream them where they do not.
+    """Prove the shards, then keep the clips on the device where they fit, else stream them.
 
     Args:
         data: The shards.
@@ -104,12 +106,13 @@ def open_source(
         workers: For streaming.
 
     Raises:
-        ManifestError: If a shard cannot be read.
+        ManifestError: If a shard is not what its manifest says, or cannot be read.
     """
+    checked = data.check_bytes()
     if cache == "stream" or (
         cache == "auto" and data.bytes > LARGEST_SHARE * _free_bytes(data, device)
     ):
-        return ClipSource(data, device, workers=workers)
+        return ClipSource(data, device, None, workers, checked)
     logger.info("%.0f MB of clips go to %s", data.bytes / 1e6, device)
     resident: ClipBatch | None = None
     numbers = range(len(data.video_of_clip))
@@ -124,8 +127,8 @@ def open_source(
             resident.share_memory()
         except RuntimeError as error:
             logger.warning("clips stream: there is no shared memory for them (%s)", error)
-            return ClipSource(data, device, workers=workers)
-    return ClipSource(data, device, resident, workers)
+            return ClipSource(data, device, None, workers, checked)
+    return ClipSource(data, device, resident, workers, checked)
 
 
 def _free_bytes(data: ShardSet, device: torch.device) -> int:

@@ -1,6 +1,7 @@
 """Clips from shards: which there are, and how they reach the training loop."""
 
 import copy
+import logging
 import math
 import queue
 import signal
@@ -11,26 +12,26 @@ from pathlib import Path
 from typing import Any
 
 import h5py
-import hdf5plugin  # noqa: F401 - registers the filters that shards are written with
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from mol_model import processes
 from mol_model.protocols import Sample, common_mapping, sample_of
 from mol_pipeline.contract.files import hash_document
-from mol_pipeline.contract.manifest import Manifest, VideoRecord, read_manifest
+from mol_pipeline.contract.manifest import VideoRecord, read_manifest
 from mol_pipeline.contract.parent import end_with_parent
-from mol_pipeline.contract.shard_layout import (
-    CLIP_ARRAYS_BY_NAME,
-    HDF5_DAMAGE,
-    SCHEMA_VERSION,
-)
+from mol_pipeline.contract.shard_guard import ShardGuard
+from mol_pipeline.contract.shard_layout import CLIP_ARRAYS_BY_NAME, HDF5_DAMAGE
 from mol_pipeline.contract.stopping import hold_stop_signals
 from mol_pipeline.errors import ConfigError, ManifestError
+from mol_pipeline.shard_file import check_against_shards, old_shards, open_shard
 
 READ_ARRAYS = ("frames", "flow", "landmarks")
 """What training reads of a shard."""
+
+logger = logging.getLogger(__name__)
 
 READ_AHEAD = 2
 """Batches that a background thread prepares while one is in use."""
@@ -123,6 +124,17 @@ class ShardSet(Dataset[ClipBatch | ManifestError]):
     ) -> None:
         self.directories = tuple(directories)
         self.manifests = tuple(read_manifest(directory) for directory in directories)
+        self._guard = ShardGuard(
+            {
+                directory / shard.file: shard
+                for directory, manifest in zip(self.directories, self.manifests, strict=True)
+                for shard in manifest.shards
+            }
+        )
+        for directory, manifest in zip(self.directories, self.manifests, strict=True):
+            check_against_shards(directory, manifest)
+            if words := old_shards(directory, manifest):
+                logger.warning("%s", words)
         self.mapping, self.classes = common_mapping(self.manifests, mapping, protocol)
         self.frames = self._clip_length()
         self.videos: list[VideoRecord] = []
@@ -130,7 +142,6 @@ class ShardSet(Dataset[ClipBatch | ManifestError]):
         self._place: list[tuple[Path, int]] = []
         self.video_of_clip: list[int] = []
         for directory, manifest in zip(self.directories, self.manifests, strict=True):
-            self._check_shards(directory, manifest)
             for video in manifest.videos:
                 sample = sample_of(video, self.mapping, self.classes)
                 if sample is not None:
@@ -188,6 +199,30 @@ class ShardSet(Dataset[ClipBatch | ManifestError]):
     def manifest_hash(self) -> str:
         """Hash over all manifests: which data a result is about."""
         return hash_document([manifest.model_dump(mode="json") for manifest in self.manifests])
+
+    def check_bytes(self) -> str | None:
+        """Prove every byte of the shards, once; returns its cost in words, None if done before.
+
+        A clip is read from no shard that is not proven; here they are, by all cores.
+
+        Raises:
+            ManifestError: If a shard is not what its manifest says.
+        """
+        if processes.first_on_node():
+            cost = self._guard.check_bytes()
+            processes.wait()
+            return cost
+        processes.wait()
+        self._guard.checked_by_another()
+        return None
+
+    def check_unchanged(self) -> None:
+        """Prove that no shard has changed since it was opened.
+
+        Raises:
+            ManifestError: If one has.
+        """
+        self._guard.check_unchanged()
 
     def clips_of(self, videos: Iterable[int]) -> list[int]:
         """Numbers of the clips of some videos."""
@@ -303,9 +338,10 @@ class ShardSet(Dataset[ClipBatch | ManifestError]):
         if clip in self._cache:
             return self._cache[clip]
         path, row = self._place[clip]
+        self._guard.check_one(path)
         try:
             if path not in self._files:  # opened where it is used: handles do not travel
-                self._files[path] = h5py.File(path, "r", locking=False)
+                self._files[path] = open_shard(path)
             file = self._files[path]
             frames, flow, landmarks = (file[name][row] for name in READ_ARRAYS)
             data = (frames, flow, landmarks)
@@ -334,33 +370,3 @@ class ShardSet(Dataset[ClipBatch | ManifestError]):
                 "together; build the shards with one sampling.frames"
             )
         return lengths.pop()
-
-    def _check_shards(self, directory: Path, manifest: Manifest) -> None:
-        for shard in manifest.shards:
-            path = directory / shard.file
-            if not path.is_file():
-                raise ManifestError(f"{path}: is in the manifest but not on disk; rebuild it")
-            if path.stat().st_size != shard.bytes:
-                raise ManifestError(
-                    f"{path}: has {path.stat().st_size} bytes, the manifest says {shard.bytes}; "
-                    f"run 'molprep verify {directory}'"
-                )
-            try:
-                with h5py.File(path, "r", locking=False) as file:
-                    version = file.attrs.get("schema_version")
-                    rows = len(file["frames"])
-                    fits = rows == shard.clips and all(
-                        file[name].dtype == CLIP_ARRAYS_BY_NAME[name].dtype
-                        and file[name].shape
-                        == (rows, *CLIP_ARRAYS_BY_NAME[name].row_shape(manifest.frames_per_clip))
-                        for name in READ_ARRAYS
-                    )
-            except HDF5_DAMAGE as error:
-                raise ManifestError(
-                    f"{path}: cannot be read as a shard ({error}); run 'molprep verify {directory}'"
-                ) from error
-            if version != SCHEMA_VERSION or not fits:
-                raise ManifestError(
-                    f"{path}: does not fit its manifest (schema {version}, {rows} clips; the "
-                    f"manifest says schema {SCHEMA_VERSION}, {shard.clips} clips); rebuild it"
-                )

@@ -31,7 +31,7 @@ from mol_model.transforms import Normalisation
 from mol_pipeline.contract.files import hash_file
 from mol_pipeline.contract.parent import end_with_parent
 from mol_pipeline.contract.stopping import asked_to_stop, hold_stop_signals, listen_from_now_on
-from mol_pipeline.errors import MolError, StoppedOnRequest, TrainingError
+from mol_pipeline.errors import ManifestError, MolError, StoppedOnRequest, TrainingError
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +45,8 @@ class RunProgress:
     fold: str
     step: StepReport | None
     """None when the fold has just finished."""
+    note: str = ""
+    """Words about the run instead; no fold is meant."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,7 @@ def _train_and_test(job: FoldJob, shared: Shared, on_step: Callable[[StepReport]
         predictions = evaluate_fold(model, source, job.fold, normalisation, shape)
         if job.fold.test:
             draw_example(model, source, job.fold, normalisation, job.directory)
+        source.data.check_unchanged()
         save_predictions(job.directory, predictions)
 
 
@@ -145,8 +148,8 @@ def run_folds_here(
 
         try:
             run_fold(job, shared, report)
-        except StoppedOnRequest:
-            raise
+        except (StoppedOnRequest, ManifestError):
+            raise  # no fold can be trusted to damaged shards
         except MolError as error:
             if processes.count() > 1:
                 raise  # the other processes cannot know of it and would wait
@@ -252,7 +255,9 @@ def _watch(
             if error is None:
                 done += 1
                 on_progress(RunProgress(done, folds, job.fold.name, None))
-            elif isinstance(error, MolError) and not isinstance(error, StoppedOnRequest):
+            elif isinstance(error, MolError) and not isinstance(
+                error, StoppedOnRequest | ManifestError
+            ):
                 failed[job.fold.name] = _note(error)
             else:
                 raise error

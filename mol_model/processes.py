@@ -59,6 +59,11 @@ def rank() -> int:
     return int(os.environ.get("RANK", "0")) if started_by_torchrun() else 0
 
 
+def first_on_node() -> bool:
+    """Whether this process does what is done once on each machine."""
+    return not started_by_torchrun() or os.environ.get("LOCAL_RANK", "0") == "0"
+
+
 def wait() -> None:
     """Wait until all are here."""
     if count() > 1:

@@ -20,6 +20,9 @@ def run_progress() -> Iterator[Callable[[RunProgress], None]]:
 
     def listen(progress: RunProgress) -> None:
         nonlocal last, finished_at_start
+        if progress.note:
+            _say(progress.note)
+            return
         if finished_at_start is None:
             finished_at_start = progress.folds_done - (progress.step is None)
         step = progress.step

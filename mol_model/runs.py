@@ -149,7 +149,11 @@ def fit(
         if processes.rank() == 0:
             _refuse_held(_directory(out, fold) for fold in todo)
         clips = clips or SharedClips(data, device, config)
-        _train(out, todo, len(folds), config, options, clips.get(), on_progress)
+        shared = clips.get()
+        if cost := shared.source.checked:
+            on_progress(RunProgress(len(folds) - len(todo), len(folds), "", None, note=cost))
+        _train(out, todo, len(folds), config, options, shared, on_progress)
+        data.check_unchanged()
     return _pool(out, data, config, folds, len(all_folds))
 
 

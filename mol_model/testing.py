@@ -75,6 +75,7 @@ def evaluate_checkpoint(
         "trained_on_manifest": record.manifest_hash,
         **pooled_metrics(predictions, data.classes),
     }
+    data.check_unchanged()
     out.mkdir(parents=True, exist_ok=True)
     save_predictions(out, predictions)
     write_table(out / "predictions.csv", predictions, data.classes, synthetic=metrics["synthetic"])

@@ -318,23 +318,25 @@ def verify(
     landmark_model: Path | None,
     workers: int | None,
 ) -> None:
-    """Prove that every shard in DIRECTORY is what its manifest says.
+    """Prove that every shard in DIRECTORY is what its manifest says, and the manifest itself.
 
     With --repair the broken shards, and no others, are made anew from --root with the
     settings in the manifest.
     """
     from mol_pipeline.contract.manifest import read_manifest
-    from mol_pipeline.shards import shard_problems
+    from mol_pipeline.shard_file import old_shards
+    from mol_pipeline.shards import directory_problems
 
     manifest = read_manifest(directory)
-    problems = list(shard_problems(directory, manifest.shards))
+    problems = list(directory_problems(directory, manifest))
     for problem in problems:
         click.echo(f"{problem.kind}: {directory / problem.where}: {problem.message}", err=True)
     if problems and repair:
         if root is None:
             raise click.UsageError("--repair needs --root: the frames are read again from there")
         _repair(directory, manifest, root, annotation, landmark_model, workers)
-        problems = list(shard_problems(directory, read_manifest(directory).shards))
+        manifest = read_manifest(directory)
+        problems = list(directory_problems(directory, manifest))
     if problems:
         raise ManifestError(
             f"{directory}: {len(problems)} problem(s); run the same 'molprep build' again, or "
@@ -344,6 +346,8 @@ def verify(
     click.echo(
         f"{directory}: {len(manifest.shards)} shards, {total:,} bytes: all as in the manifest"
     )
+    if words := old_shards(directory, manifest):
+        click.echo(words, err=True)
 
 
 def _repair(
@@ -420,12 +424,12 @@ def merge(directories: tuple[Path, ...], out: Path) -> None:
 )
 def export(directory: Path, out: Path, croissant_only: bool) -> None:
     """Write clips as PNG, CSV and npz, and describe the shards in the Croissant format."""
-    from mol_pipeline.contract.manifest import read_manifest
     from mol_pipeline.croissant import write_croissant
     from mol_pipeline.export import export_clips
     from mol_pipeline.progress import progress_line
+    from mol_pipeline.shards import read_checked
 
-    manifest = read_manifest(directory)
+    manifest = read_checked(directory)
     if croissant_only:
         out.mkdir(parents=True, exist_ok=True)
     else:
@@ -461,11 +465,12 @@ def doctor(out: Path, landmark_model: Path | None) -> None:
 @click.option("--json", "as_json", is_flag=True, help="The manifest itself, as JSON.")
 def inspect(directory: Path, as_json: bool) -> None:
     """Say what is in the shards of DIRECTORY."""
-    from mol_pipeline.contract.manifest import read_manifest
+    from mol_pipeline.contract.manifest import manifest_bytes
+    from mol_pipeline.shards import read_checked
 
-    manifest = read_manifest(directory)
+    manifest = read_checked(directory)
     if as_json:
-        click.echo(json.dumps(manifest.model_dump(mode="json"), indent=1, sort_keys=True))
+        click.echo(manifest_bytes(manifest).decode(), nl=False)
     else:
         click.echo(_summary(directory, manifest))
 
@@ -484,10 +489,10 @@ def inspect(directory: Path, as_json: bool) -> None:
 @click.option("--clip", "clips", multiple=True, help="Only this clip; may be repeated.")
 def preview(directory: Path, out: Path, count: int, clips: tuple[str, ...]) -> None:
     """Draw contact sheets of stored clips as PNG, and one page to look at them."""
-    from mol_pipeline.contract.manifest import read_manifest
     from mol_pipeline.preview import write_preview
+    from mol_pipeline.shards import read_checked
 
-    manifest = read_manifest(directory)
+    manifest = read_checked(directory)
     videos = manifest.videos
     if clips:
         unknown = set(clips) - {video.clip for video in videos}

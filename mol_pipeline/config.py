@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from mol_pipeline.contract.files import hash_document
+from mol_pipeline.contract.shard_layout import LONGEST_CLIP
 
 LATER: dict[str, Any] = {"later": True}
 """Marks a setting that came after shards were built: its default is what was done before, and
@@ -62,7 +63,7 @@ class ReadingConfig(Settings):
 class SamplingConfig(Settings):
     """Which frames make a clip."""
 
-    frames: int = Field(default=8, ge=2, le=64)
+    frames: int = Field(default=8, ge=2, le=LONGEST_CLIP)
     """t (MOL Sec. 4.1.3)."""
     phases: Literal["all", "centre", "keyframes"] = "all"
     """`keyframes` is (onset, apex) with `frames: 2` (MOL Table XIII)."""

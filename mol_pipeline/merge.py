@@ -25,6 +25,7 @@ from mol_pipeline.contract.manifest import (
     write_manifest,
 )
 from mol_pipeline.errors import ConfigError, ManifestError
+from mol_pipeline.shard_file import check_against_shards
 from mol_pipeline.shards import shard_problems
 
 MAY_DIFFER = frozenset({"part", "source_fingerprint", "annotation_sha256"})
@@ -67,6 +68,8 @@ def merge(directories: Sequence[Path], out: Path) -> Manifest:
     _check_alike(builds)
     builds = _in_order(builds)
     rejected = _rejected(builds)
+    for directory, manifest in builds:
+        check_against_shards(directory, manifest)
     merged = _joined([manifest for _, manifest in builds], rejected)
     out.mkdir(parents=True, exist_ok=True)
     files = iter(merged.shards)

@@ -1,4 +1,4 @@
-"""Write, hash and read shards (HDF5). Layout: `mol_pipeline.contract.shard_layout`."""
+"""Write shards (HDF5) and prove them. Layout: `mol_pipeline.contract.shard_layout`."""
 
 import hashlib
 import os
@@ -12,17 +12,31 @@ import hdf5plugin
 import numpy as np
 from numpy.typing import NDArray
 
-from mol_pipeline.contract.files import atomically, hash_file
-from mol_pipeline.contract.manifest import ShardRecord
+from mol_pipeline.contract.agreement import manifest_problems, videos_by_shard
+from mol_pipeline.contract.files import atomically, hash_file, is_plain_file
+from mol_pipeline.contract.manifest import (
+    MANIFEST_NAME,
+    Manifest,
+    ShardRecord,
+    read_manifest,
+)
 from mol_pipeline.contract.shard_layout import (
     CLIP_ARRAYS,
     HDF5_DAMAGE,
+    HDF5_VERSION,
     SCHEMA_VERSION,
     VIDEO_NUMBER_COLUMNS,
     VIDEO_TABLE,
     VIDEO_TEXT_COLUMNS,
+    text_columns,
 )
 from mol_pipeline.errors import ManifestError
+from mol_pipeline.shard_file import (
+    check_against_shards,
+    open_shard,
+    read_contents,
+    shard_file_problems,
+)
 
 # Blosc2 writes its number of threads into every chunk and by default takes it from the machine;
 # the bytes must not tell machines apart. Set here and not where it is used: the C library reads
@@ -37,9 +51,9 @@ class PreparedVideo:
     arrays: Mapping[str, NDArray[Any]]
     """`CLIP_ARRAYS` without `video`; first axis is the clip."""
     identity: Mapping[str, str]
-    """The text columns of the video table."""
+    """The text columns of the video table, as `contract.video_table.table_texts` gives them."""
     key_frames: Mapping[str, int]
-    """The number columns of the video table; -1 for none."""
+    """Its number columns, as `table_numbers` gives them."""
     several_faces: int = 0
     """Frames in which the detector saw more than one face."""
     frame_times: tuple[float, ...] = ()
@@ -71,8 +85,8 @@ def write_shard(
 ) -> ShardRecord:
     """Write whole videos as one shard, atomically.
 
-    Equal videos give equal bytes: no time stamps, fixed order, fixed filter, and every
-    dataset flushed before the next is begun. Without the flush HDF5 places chunks when a
+    Equal videos give equal bytes: no time stamps, fixed order, fixed filters and format, and
+    every dataset flushed before the next is begun. Without the flush HDF5 places chunks when a
     dataset is closed, and that moment is chance: a profiler's sample of the stack is enough
     to keep one open. Several threads may write at once; h5py lets one after the other into HDF5.
 
@@ -106,7 +120,8 @@ def _write_content(
     video_of_row = np.repeat(np.arange(len(videos)), [video.clips for video in videos])
     content = hashlib.sha256()
     open_datasets: list[h5py.Dataset] = []
-    with h5py.File(place, "w", libver="latest", track_order=False) as file:
+    libver = (HDF5_VERSION, HDF5_VERSION)
+    with h5py.File(place, "w", libver=libver, track_order=False) as file:
         for array in CLIP_ARRAYS:
             if array.name == "video":
                 data = video_of_row
@@ -116,24 +131,23 @@ def _write_content(
             expected = (rows, *array.row_shape(frames))
             if data.shape != expected:
                 raise ValueError(f"{array.name}: shape {data.shape}, the layout says {expected}")
-            # One clip, one chunk: one read gives one clip. Scalars share a chunk.
-            chunks = (1, *expected[1:]) if len(expected) > 1 else (rows,)
-            large = data[0].nbytes >= 4096
             open_datasets.append(
                 file.create_dataset(
                     array.name,
                     data=data,
-                    chunks=chunks,
+                    chunks=array.chunk_shape(rows, frames),
                     track_times=False,
-                    **(_compression(compression) if large else {}),
+                    fletcher32=True,  # of the bytes as they lie on disk, compressed or not
+                    **(_compression(compression) if array.is_compressed(frames) else {}),
                 )
             )
             file.flush()
             content.update(array.name.encode() + data.tobytes())
         open_datasets += _write_video_table(file, videos, content)
         file.attrs["schema_version"] = SCHEMA_VERSION
-        file.attrs["config_hash"] = config_hash
-        file.attrs["content_hash"] = content.hexdigest()
+        # Of fixed length: a text of any length would lie in HDF5's heap, which has no checksum.
+        file.attrs["config_hash"] = np.bytes_(config_hash)
+        file.attrs["content_hash"] = np.bytes_(content.hexdigest())
     return content.hexdigest()
 
 
@@ -143,20 +157,58 @@ def _write_video_table(
     table = file.create_group(VIDEO_TABLE, track_order=False)
     columns: list[h5py.Dataset] = []
     for column in VIDEO_TEXT_COLUMNS:
-        values = [video.identity[column] for video in videos]
-        columns.append(
-            table.create_dataset(
-                column, data=values, dtype=h5py.string_dtype("utf-8"), track_times=False
-            )
-        )
-        file.flush()
-        content.update("\0".join([column, *values]).encode())
+        texts = [video.identity[column] for video in videos]
+        columns.append(_write_column(table, column, _fixed_length(column, texts)))
+        content.update(_text_content(column, texts))
     for column in VIDEO_NUMBER_COLUMNS:
         numbers = np.array([video.key_frames[column] for video in videos], dtype="<i4")
-        columns.append(table.create_dataset(column, data=numbers, track_times=False))
-        file.flush()
+        columns.append(_write_column(table, column, numbers))
         content.update(column.encode() + numbers.tobytes())
     return columns
+
+
+def _write_column(table: h5py.Group, name: str, data: NDArray[Any]) -> h5py.Dataset:
+    column = table.create_dataset(
+        name, data=data, chunks=data.shape, track_times=False, fletcher32=True
+    )
+    table.file.flush()
+    return column
+
+
+def _fixed_length(column: str, texts: Sequence[str]) -> NDArray[Any]:
+    """Texts as UTF-8, padded to the length of the longest."""
+    if any("\0" in text for text in texts):
+        raise ValueError(f"{column}: a text with a NUL in it cannot be stored")
+    encoded = [text.encode() for text in texts]
+    length = max(1, *map(len, encoded))
+    return np.array(encoded, dtype=h5py.string_dtype("utf-8", length))
+
+
+def _text_content(column: str, texts: Sequence[str]) -> bytes:
+    return "\0".join([column, *texts]).encode()
+
+
+def content_hash(file: h5py.File) -> str:
+    """Hash of what an open shard holds, read anew: independent of compression.
+
+    Raises:
+        ManifestError: If it cannot be read.
+    """
+    contents = read_contents(file)
+    content = hashlib.sha256()
+    try:
+        for array in CLIP_ARRAYS:
+            content.update(array.name.encode())
+            for row in file[array.name].iter_chunks():
+                content.update(file[array.name][row].tobytes())
+    except HDF5_DAMAGE as error:
+        raise ManifestError(f"{file.filename}: {array.name} cannot be read ({error})") from error
+    for column in text_columns(contents.schema_version):
+        content.update(_text_content(column, contents.texts[column]))
+    for column in VIDEO_NUMBER_COLUMNS:
+        numbers = np.array(contents.numbers[column], dtype="<i4")
+        content.update(column.encode() + numbers.tobytes())
+    return content.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -164,7 +216,7 @@ class ShardProblem:
     """One thing that is wrong with a directory of shards."""
 
     kind: str
-    """`missing`, `size`, `bytes`, `extra` or `unfinished`."""
+    """`missing`, `link`, `size`, `bytes`, `extra`, `unfinished`, `manifest` or `content`."""
     where: str
     message: str
 
@@ -173,8 +225,10 @@ def shard_problems(directory: Path, shards: Sequence[ShardRecord]) -> Iterator[S
     """Everything by which the files in a directory differ from their records."""
     for shard in shards:
         path = directory / shard.file
-        if not path.is_file():
+        if not path.exists():
             yield ShardProblem("missing", shard.file, "is in the manifest but not on disk")
+        elif not is_plain_file(path):
+            yield ShardProblem("link", shard.file, "is a link, folder or device, not a file")
         elif path.stat().st_size != shard.bytes:
             size = path.stat().st_size
             yield ShardProblem("size", shard.file, f"has {size} bytes, the manifest {shard.bytes}")
@@ -188,6 +242,46 @@ def shard_problems(directory: Path, shards: Sequence[ShardRecord]) -> Iterator[S
         yield ShardProblem("unfinished", path.name, "is left from an interrupted write")
 
 
+def directory_problems(directory: Path, manifest: Manifest) -> Iterator[ShardProblem]:
+    """Everything that is wrong with a directory of shards.
+
+    Proven are the bytes of each shard, that the manifest agrees with itself and with the table
+    of videos in each shard, and that what is read of a shard is what was once put into it.
+    """
+    yield from shard_problems(directory, manifest.shards)
+    problems = [ShardProblem("manifest", MANIFEST_NAME, one) for one in manifest_problems(manifest)]
+    yield from problems
+    if problems:
+        return  # which videos a shard should hold is not known
+    videos = videos_by_shard(manifest)
+    for shard in manifest.shards:
+        path = directory / shard.file
+        if not is_plain_file(path):
+            continue
+        found = list(shard_file_problems(path, manifest, shard, videos[shard.file]))
+        yield from (ShardProblem("content", shard.file, words) for words in found)
+        if not found:
+            try:
+                with open_shard(path) as file:
+                    same = content_hash(file) == shard.content_hash
+            except ManifestError as error:
+                yield ShardProblem("content", shard.file, str(error))
+                continue
+            if not same:
+                yield ShardProblem("content", shard.file, "does not fit its content_hash")
+
+
+def read_checked(directory: Path) -> Manifest:
+    """The manifest of a directory, compared with the tables inside its shards.
+
+    Raises:
+        ManifestError: If it cannot be read, or manifest and shards disagree.
+    """
+    manifest = read_manifest(directory)
+    check_against_shards(directory, manifest)
+    return manifest
+
+
 def remove_strays(directory: Path, shards: Sequence[ShardRecord]) -> Iterator[Path]:
     """Delete shard files and leftovers that no record names; yields each."""
     known = {shard.file for shard in shards}
@@ -195,24 +289,3 @@ def remove_strays(directory: Path, shards: Sequence[ShardRecord]) -> Iterator[Pa
         if path.name not in known:
             path.unlink()
             yield path
-
-
-def open_shard(path: Path) -> h5py.File:
-    """Open a shard for reading, without a lock (network file systems have none).
-
-    Raises:
-        ManifestError: If it is no readable shard of this schema version.
-    """
-    try:
-        file = h5py.File(path, "r", locking=False)
-        version = file.attrs.get("schema_version")
-    except HDF5_DAMAGE as error:
-        raise ManifestError(
-            f"{path}: cannot be opened as HDF5 ({error}); run molprep verify"
-        ) from error
-    if version != SCHEMA_VERSION:
-        file.close()
-        raise ManifestError(
-            f"{path}: schema version {version}, this program reads {SCHEMA_VERSION}"
-        )
-    return file

@@ -21,6 +21,7 @@ from mol_pipeline.config import BuildConfig, FlowConfig, ReadingConfig
 from mol_pipeline.contract.labels import LabelMapping
 from mol_pipeline.contract.manifest import RejectedVideo, VideoRecord
 from mol_pipeline.contract.shard_layout import FaceStatus
+from mol_pipeline.contract.video_table import table_numbers, table_texts
 from mol_pipeline.databases.index import SourceVideo, clip_record
 from mol_pipeline.detection import FaceBox, FaceDetector
 from mol_pipeline.flow import TVL1
@@ -96,18 +97,8 @@ def prepare_video(
             "face_status": np.array([[aligned.statuses[i] for i in clip] for clip in clips]),
             "phase": np.arange(len(clips)),
         },
-        identity={
-            "database": video.database,
-            "subject": video.subject,
-            "clip": video.clip,
-            "raw_label": video.raw_label,
-        },
-        key_frames={
-            field: -1
-            if getattr(video.key_frames, field) is None
-            else getattr(video.key_frames, field)
-            for field in ("onset", "apex", "offset")
-        },
+        identity=table_texts(video),
+        key_frames=table_numbers(video),
         several_faces=aligned.several,
         frame_times=tuple(video.times[i] for clip in clips for i in clip) if video.times else (),
         remarks=footage.remarks,

@@ -2,20 +2,32 @@
 
 A shard that no manifest names does not exist. Nothing in here depends on the
 clock, the host or the number of workers, so that equal input gives equal bytes.
+
+The file carries a hash of its own content and is read only as the bytes that it was written as:
+that finds every accident. Whoever changes it by hand can make the hash anew: that is found by
+comparing it with the tables inside the shards (`mol_pipeline.contract.agreement`).
 """
 
 import json
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from mol_pipeline.contract.files import write_atomically
+from mol_pipeline.contract.files import (
+    hash_document,
+    is_plain_file,
+    path_beside,
+    write_atomically,
+)
 from mol_pipeline.contract.gaps import Gaps
-from mol_pipeline.contract.shard_layout import SCHEMA_VERSION
+from mol_pipeline.contract.shard_layout import LONGEST_CLIP, READABLE_VERSIONS, SCHEMA_VERSION
 from mol_pipeline.errors import ManifestError
 
 MANIFEST_NAME = "manifest.json"
+
+HASH_FIELD = "manifest_sha256"
+"""The field that `write_manifest` adds and `read_manifest` takes off."""
 
 KeyFrameSource = Literal["annotated", "corrected", "estimated", "apex", "absent"]
 """`corrected`: a wrong cell put right; `estimated`: an empty cell filled from a published
@@ -55,7 +67,7 @@ class ShardRecord(Record):
     """One shard file and what proves it."""
 
     file: str
-    """Relative to the manifest, with forward slashes."""
+    """Name of a file beside the manifest."""
     bytes: int = Field(ge=0)
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
     content_hash: str = Field(pattern="^[0-9a-f]{64}$")
@@ -91,6 +103,11 @@ class ClipRecord(Record):
     def key(self) -> str:
         """Unique name over all databases."""
         return f"{self.database}/{self.subject}/{self.clip}"
+
+    @property
+    def has_distinct_apex(self) -> bool:
+        """Whether the owners annotated an apex, and not on the onset."""
+        return self.key_frames.has_distinct_apex
 
 
 class VideoRecord(ClipRecord):
@@ -183,7 +200,7 @@ class Manifest(Record):
     """True for demo data: no number made from it may stand beside a published one."""
     config: dict[str, Any]
     config_hash: str = Field(pattern="^[0-9a-f]{64}$")
-    frames_per_clip: int = Field(ge=2)
+    frames_per_clip: int = Field(ge=2, le=LONGEST_CLIP)
     mappings: tuple[ClassSet, ...] = Field(min_length=1)
     """Every label mapping of the database; the first is its default."""
     provenance: Provenance
@@ -196,6 +213,9 @@ class Manifest(Record):
     """What is odd about this copy of the database."""
     part: Part | None = None
     """None for a whole build; `molprep merge` joins the parts."""
+    manifest_sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$", exclude=True)
+    """Only in the file: SHA-256 of all other fields as JSON with sorted keys, without blanks,
+    in UTF-8. From schema version 2 on."""
 
     @property
     def clips(self) -> int:
@@ -210,9 +230,14 @@ class Manifest(Record):
 
 def manifest_bytes(manifest: Manifest) -> bytes:
     """The file's content; equal manifests give equal bytes."""
-    text = json.dumps(
-        manifest.model_dump(mode="json"), indent=1, sort_keys=True, ensure_ascii=False
-    )
+    document = manifest.model_dump(mode="json")
+    if manifest.schema_version > 1:
+        document[HASH_FIELD] = hash_document(document)
+    return _file_bytes(document)
+
+
+def _file_bytes(document: dict[str, Any]) -> bytes:
+    text = json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False)
     return (text + "\n").encode()
 
 
@@ -223,42 +248,70 @@ def write_manifest(manifest: Manifest, directory: Path) -> Path:
     return path
 
 
+REBUILD = "build the shards again (molprep build ... --overwrite) or fetch the file anew"
+
+
 def read_manifest(directory: Path) -> Manifest:
-    """Read and validate the manifest of a directory of shards.
+    """Read a manifest and prove that it is the one that was written.
+
+    Its records are not compared with each other here; see `mol_pipeline.contract.agreement`.
 
     Raises:
-        ManifestError: If it is absent, not JSON, of another schema version, names a
-            shard outside the directory, or does not validate.
+        ManifestError: If it is absent, a link, not JSON, of another schema version, does not
+            validate, names a shard outside the directory, or was changed after it was written.
     """
     path = directory / MANIFEST_NAME
+    content = _content(directory, path)
     try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ManifestError(
-            f"{directory}: no {MANIFEST_NAME}; build shards first with "
-            "'molprep build --dataset NAME --root DIR --out DIR', or finish an interrupted build"
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ManifestError(f"{path}: cannot be read ({error}); rebuild it") from error
-    try:
-        version = json.loads(text).get("schema_version")
+        document = json.loads(content)
+        version = document.get("schema_version")
+        as_written = version == 1 or content == _file_bytes(document)
+        stored_hash = document.pop(HASH_FIELD, None)
+        rest = json.dumps(document)
+        own_hash = hash_document(document)
     except (ValueError, AttributeError, RecursionError) as error:
-        raise ManifestError(f"{path}: is not a JSON object ({error}); rebuild it") from error
-    if version != SCHEMA_VERSION:
+        raise ManifestError(f"{path}: is not a JSON object ({error}); {REBUILD}") from error
+    if type(version) is not int or version not in READABLE_VERSIONS:
         raise ManifestError(
-            f"{path}: schema version {version!r}, this program reads {SCHEMA_VERSION}; "
+            f"{path}: schema version {version!r}, this program reads "
+            f"{' and '.join(map(str, READABLE_VERSIONS))}; "
             "rebuild the shards with this version of molprep"
         )
     try:
-        manifest = Manifest.model_validate_json(text)
+        manifest = Manifest.model_validate_json(rest)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise ManifestError(
-            f"{path}: {where}: {first['msg']} ({error.error_count()} problem(s)); rebuild it"
+            f"{path}: {where}: {first['msg']} ({error.error_count()} problem(s)); {REBUILD}"
         ) from error
     for shard in manifest.shards:
-        relative = PurePosixPath(shard.file)
-        if relative.is_absolute() or ".." in relative.parts or "\\" in shard.file:
-            raise ManifestError(f"{path}: shard {shard.file!r} lies outside {directory}")
+        path_beside(path, shard.file)
+    if stored_hash != (own_hash if version > 1 else None):
+        raise ManifestError(
+            f"{path}: was changed after it was written: its content does not fit its {HASH_FIELD}; "
+            f"{REBUILD}"
+        )
+    if not as_written:
+        raise ManifestError(
+            f"{path}: was changed after it was written: its bytes are not in molprep's form; "
+            f"{REBUILD}"
+        )
     return manifest
+
+
+def _content(directory: Path, path: Path) -> bytes:
+    if not path.exists() and not path.is_symlink():
+        raise ManifestError(
+            f"{directory}: no {MANIFEST_NAME}; build shards first with "
+            "'molprep build --dataset NAME --root DIR --out DIR', or finish an interrupted build"
+        )
+    if not is_plain_file(path):
+        raise ManifestError(
+            f"{path}: is no plain file but a link, folder or device, and is not followed; "
+            "link the whole directory instead"
+        )
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ManifestError(f"{path}: cannot be read ({error}); {REBUILD}") from error

@@ -11,19 +11,31 @@ clips of `t` frames and `S = ALIGNED_PX`:
     face_status    u8  [K, t]             how the face was found, see `FaceStatus`
     video          i32 [K]                row of the video table
     phase          i32 [K]                sampling phase of the clip
-    videos/...                            one row per video: identity and key frames
+    videos/...                            one row per video: identity, labels and key frames
+
+A dataset of clips has one chunk a clip, all others are one chunk; every chunk ends in a Fletcher32
+checksum, and texts have a fixed length so that they lie in chunks too. What HDF5 keeps around
+the chunks carries checksums of its own in this format. Version 1 had none of that, and less in
+the table of videos.
 
 Convention: `flow[k, i, :, y, x]` leads from frame `i` to frame `i + 1`:
 what is at `(x, y)` is found again at `(x + u, y + v)`. Pixel centres are at integers.
 """
 
+import math
 from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
 
-SCHEMA_VERSION = 1
-"""Version of shard and manifest. A reader refuses any other."""
+SCHEMA_VERSION = 2
+"""Version of shard and manifest that is written."""
+
+READABLE_VERSIONS = (1, 2)
+"""Versions that are read; a reader refuses any other. Version 1 carries no checksums."""
+
+HDF5_VERSION = "v110"
+"""Of HDF5's file format: fixed, so that any library from 1.10 on reads what a newer one wrote."""
 
 HDF5_DAMAGE = (OSError, KeyError, IndexError, RuntimeError, ValueError, TypeError)
 """What h5py raises, by the place of the damage in a file."""
@@ -37,9 +49,27 @@ LANDMARK_POINTS = 68
 VIDEO_TABLE = "videos"
 """Group with one dataset per column of the video table."""
 
-VIDEO_TEXT_COLUMNS = ("database", "subject", "clip", "raw_label")
+VIDEO_TEXT_COLUMNS = (
+    *("database", "subject", "clip", "raw_label"),
+    *("person", "annotations", "onset_source", "apex_source", "offset_source"),
+)
+"""All that labels and folds are made from; `annotations` is JSON. See `contract.video_table`."""
+
+VERSION_1_TEXT_COLUMNS = VIDEO_TEXT_COLUMNS[:4]
+
 VIDEO_NUMBER_COLUMNS = ("onset", "apex", "offset")
 """Key frames in source numbering; -1 where the database gives none."""
+
+LONGEST_CLIP = 64
+"""Frames of a clip at most."""
+
+LEAST_COMPRESSED_BYTES = 4096
+"""A row of a clip dataset that is smaller is stored as it is."""
+
+
+def text_columns(version: int) -> tuple[str, ...]:
+    """Text columns of the video table in a schema version."""
+    return VERSION_1_TEXT_COLUMNS if version == 1 else VIDEO_TEXT_COLUMNS
 
 
 class FaceStatus(IntEnum):
@@ -67,6 +97,16 @@ class ClipArray:
     def row_shape(self, frames: int) -> tuple[int, ...]:
         """Shape of one clip's row for clips of `frames` frames."""
         return _ROW_SHAPES[self.name](frames)
+
+    def chunk_shape(self, rows: int, frames: int) -> tuple[int, ...]:
+        """One clip, one chunk: one read gives one clip. Scalars share a chunk."""
+        row = self.row_shape(frames)
+        return (1, *row) if row else (rows,)
+
+    def is_compressed(self, frames: int) -> bool:
+        """Whether the setting of the compression is about this dataset."""
+        row_bytes = math.prod(self.row_shape(frames)) * self.dtype.itemsize
+        return row_bytes >= LEAST_COMPRESSED_BYTES
 
 
 _ROW_SHAPES = {

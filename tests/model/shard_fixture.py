@@ -2,26 +2,27 @@
 
 from pathlib import Path
 
-import h5py
 import numpy as np
 
-from mol_pipeline.contract.files import hash_file
-from mol_pipeline.contract.labels import EMOTION, LABEL_MAPPINGS
+from mol_pipeline.contract.files import hash_document
+from mol_pipeline.contract.labels import EMOTION, LABEL_MAPPINGS, labels_under_every_mapping
 from mol_pipeline.contract.manifest import (
     ClassSet,
     KeyFrames,
     Manifest,
     Provenance,
-    ShardRecord,
     VideoRecord,
     write_manifest,
 )
-from mol_pipeline.contract.shard_layout import ALIGNED_PX, CLIP_ARRAYS, SCHEMA_VERSION
+from mol_pipeline.contract.shard_layout import ALIGNED_PX
+from mol_pipeline.contract.video_table import table_numbers, table_texts
+from mol_pipeline.shards import PreparedVideo, write_shard
 
 WORDS = ("Anger", "Happiness", "Contempt", "Surprise", "Other")
 WORDS_OF = {
     "casme2": ("happiness", "disgust", "repression", "surprise", "others"),
     "smic-hs": ("negative", "positive", "surprise"),
+    "mmew": ("happiness", "surprise", "disgust", "fear", "sadness", "anger", "others"),
 }
 """Databases with words and mappings of their own; all others speak as SAMM does."""
 
@@ -45,68 +46,57 @@ def write_shards(
     first_subject: int = 6,
     database: str = "samm",
     broken_subject: int | None = None,
+    compression: str = "none",
+    sampling: dict[str, str] | None = None,
 ) -> Path:
     """Write one shard and its manifest: a video per subject and word."""
     directory.mkdir(parents=True, exist_ok=True)
     words = words or WORDS_OF.get(database, WORDS)
-    speaks_as = database if database in WORDS_OF else "samm"
-    emotions = [one for one in LABEL_MAPPINGS[speaks_as] if one.field == EMOTION]
+    emotions = [one for one in LABEL_MAPPINGS[database] if one.field == EMOTION]
+    config = {"sampling": {"frames": frames, **(sampling or {})}}
+    annotated: dict[str, str] = dict.fromkeys(
+        ("onset_source", "apex_source", "offset_source"), "annotated"
+    )
+    key_frames = KeyFrames(onset=0, apex=1, offset=frames * phases, **annotated)
     rng = np.random.default_rng(1)
-    columns = {array.name: [] for array in CLIP_ARRAYS}
-    videos = []
+    prepared, videos = [], []
     for subject in range(first_subject, first_subject + subjects):
         for label, word in enumerate(words):
-            first_row = len(columns["phase"])
-            for phase in range(phases):
-                texture = rng.integers(0, 255, (18, 18)).repeat(8, 0).repeat(8, 1)
-                moved = [np.roll(texture, label * i, axis=1) for i in range(frames)]
-                columns["frames"].append(np.stack(moved))
-                flow = np.zeros((frames - 1, 2, ALIGNED_PX, ALIGNED_PX))
-                flow[:, 0] = np.nan if subject == broken_subject else label
-                columns["flow"].append(flow)
-                columns["landmarks"].append(np.repeat(face_points()[None], frames, 0))
-                columns["transforms"].append(np.repeat(np.eye(2, 3)[None], frames, 0))
-                columns["source_frames"].append(np.arange(frames))
-                columns["face_status"].append(np.zeros(frames))
-                columns["video"].append(len(videos))
-                columns["phase"].append(phase)
-            videos.append(
-                VideoRecord(
-                    database=database,
-                    subject=f"{subject:03d}",
-                    clip=f"{subject:03d}_1_{label}",
-                    raw_label=word,
-                    person=f"{database}/{subject:03d}",
-                    labels={
-                        mapping.name: mapping.table[word.lower()]
-                        for mapping in emotions
-                        if word.lower() in mapping.table
-                    },
-                    key_frames=KeyFrames(),
-                    frames_found=frames * phases,
-                    shard="shard-00000.h5",
-                    first_row=first_row,
-                    rows=phases,
+            video = VideoRecord(
+                database=database,
+                subject=f"{subject:03d}",
+                clip=f"{subject:03d}_1_{label}",
+                raw_label=word,
+                person=f"{database}/{subject:03d}",
+                labels={},
+                key_frames=key_frames,
+                frames_found=frames * phases,
+                face_frames={"detected": frames * phases},
+                shard="shard-00000.h5",
+                first_row=len(videos) * phases,
+                rows=phases,
+            )
+            labels = labels_under_every_mapping(emotions, video)
+            videos.append(video.model_copy(update={"labels": labels}))
+            motion = np.nan if subject == broken_subject else label
+            prepared.append(
+                PreparedVideo(
+                    arrays=_moving_textures(rng, label, motion, frames, phases),
+                    identity=table_texts(video),
+                    key_frames=table_numbers(video),
                 )
             )
-    path = directory / "shard-00000.h5"
-    with h5py.File(path, "w") as file:
-        for array in CLIP_ARRAYS:
-            file.create_dataset(array.name, data=np.array(columns[array.name], dtype=array.dtype))
-        file.attrs["schema_version"] = SCHEMA_VERSION
-    record = ShardRecord(
-        file=path.name,
-        bytes=path.stat().st_size,
-        sha256=hash_file(path),
-        content_hash="0" * 64,
-        clips=len(columns["phase"]),
-        videos=len(videos),
+    record = write_shard(
+        directory / "shard-00000.h5",
+        prepared,
+        compression=compression,
+        config_hash=hash_document(config),
     )
     manifest = Manifest(
         database=database,
         synthetic=synthetic,
-        config={},
-        config_hash="0" * 64,
+        config=config,
+        config_hash=hash_document(config),
         frames_per_clip=frames,
         mappings=tuple(ClassSet(mapping=one.name, classes=one.classes) for one in emotions),
         provenance=Provenance(
@@ -121,3 +111,24 @@ def write_shards(
     )
     write_manifest(manifest, directory)
     return directory
+
+
+def _moving_textures(
+    rng: np.random.Generator, step: int, motion: float, frames: int, phases: int
+) -> dict[str, np.ndarray]:
+    """Arrays of a video whose texture moves by `step` px a frame, `motion` as its flow says."""
+    clips = []
+    for _ in range(phases):
+        texture = rng.integers(0, 255, (18, 18)).repeat(8, 0).repeat(8, 1)
+        clips.append(np.stack([np.roll(texture, step * i, axis=1) for i in range(frames)]))
+    flow = np.zeros((phases, frames - 1, 2, ALIGNED_PX, ALIGNED_PX))
+    flow[:, :, 0] = motion
+    return {
+        "frames": np.stack(clips),
+        "flow": flow,
+        "landmarks": np.tile(face_points(), (phases, frames, 1, 1)),
+        "transforms": np.tile(np.eye(2, 3), (phases, frames, 1, 1)),
+        "source_frames": np.tile(np.arange(frames), (phases, 1)),
+        "face_status": np.zeros((phases, frames)),
+        "phase": np.arange(phases),
+    }

@@ -413,10 +413,9 @@ def test_another_table_in_the_directory_and_wrong_requests_are_refused(tmp_path,
 
 
 def test_key_frames_are_not_taken_for_two_frames_of_another_kind(tmp_path):
-    shards = write_shards(tmp_path / "s", database="casme2", frames=2, subjects=2)
-    manifest = json.loads((shards / "manifest.json").read_text())
-    manifest["config"] = {"sampling": {"frames": 2, "phases": "all"}}
-    (shards / "manifest.json").write_text(json.dumps(manifest))
+    shards = write_shards(
+        tmp_path / "s", database="casme2", frames=2, subjects=2, sampling={"phases": "all"}
+    )
     refused = run("table-13", "--shards", shards, "--out", tmp_path / "o", *COMMAND)
     assert refused.exit_code == 3
     assert "sampling.phases=all, this row needs sampling.phases=keyframes" in refused.stderr

@@ -27,6 +27,7 @@ from mol_pipeline.graph.ledger import shard_members
 from mol_pipeline.merge import merge
 from tests.fakes import FakeClip, write_samm_tree
 from tests.in_process import invoke
+from tests.rewritten import rewrite
 
 CLIPS = [
     FakeClip("006_1_1", 5, 6, 8, "Anger", shift_px=2),
@@ -192,8 +193,8 @@ def test_videos_that_a_part_did_not_finish_are_said(builds, tmp_path):
 @pytest.fixture
 def other_release(builds, tmp_path):
     """The whole build as if of other people, from another disk and another table."""
-    manifest = read_manifest(builds / "whole")
-    renamed = [one.model_copy(update={"subject": f"9{one.subject}"}) for one in manifest.videos]
+    other = shutil.copytree(builds / "whole", tmp_path / "of-others")
+    manifest = rewrite(other, lambda one: one.model_copy(update={"subject": f"9{one.subject}"}))
     absent = RejectedVideo(
         database="samm", subject="006", clip="006_1_1", code="no-folder", message="no folder"
     )
@@ -201,9 +202,8 @@ def other_release(builds, tmp_path):
         subject="9006", clip="006_1_1", field="apex", wrong="1", right="2", source="me"
     )
     return changed(
-        builds / "whole",
+        other,
         tmp_path / "other",
-        videos=tuple(renamed),
         rejected=(absent,),
         corrections=(correction,),
         notes=("another disk", *manifest.notes),

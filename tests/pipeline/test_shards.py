@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from mol_pipeline.contract.shard_layout import CLIP_ARRAYS
+from mol_pipeline.contract.shard_layout import CLIP_ARRAYS, VIDEO_TEXT_COLUMNS
 from mol_pipeline.shards import PreparedVideo, write_shard
 
 
@@ -18,7 +18,7 @@ def prepared(seed, clips=2, frames=3):
             for array in CLIP_ARRAYS
             if array.name != "video"
         },
-        identity={"database": "SAMM", "subject": "006", "clip": "a", "raw_label": "Anger"},
+        identity={**dict.fromkeys(VIDEO_TEXT_COLUMNS, ""), "subject": "006", "clip": "ä"},
         key_frames={"onset": 1, "apex": 2, "offset": 3},
     )
 

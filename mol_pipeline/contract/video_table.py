@@ -1,0 +1,76 @@
+"""The table of videos inside a shard: what it holds of a video.
+
+It holds what labels and folds are made from. A manifest that was changed by hand, with or without
+a new hash, is found by comparing it with this table; see `mol_pipeline.contract.agreement`.
+"""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from mol_pipeline.contract.files import canonical_json
+from mol_pipeline.contract.manifest import KeyFrames
+
+
+class Tabled(Protocol):
+    """A video of the source or of a manifest."""
+
+    @property
+    def database(self) -> str:
+        """Name of the database."""
+        ...
+
+    @property
+    def subject(self) -> str:
+        """The owners' name of the person."""
+        ...
+
+    @property
+    def person(self) -> str:
+        """The same over all databases that filmed the same people."""
+        ...
+
+    @property
+    def clip(self) -> str:
+        """Identity inside the subject."""
+        ...
+
+    @property
+    def raw_label(self) -> str:
+        """The owners' word."""
+        ...
+
+    @property
+    def annotations(self) -> Mapping[str, str]:
+        """Further cells of the owners' table."""
+        ...
+
+    @property
+    def key_frames(self) -> KeyFrames:
+        """Onset, apex and offset."""
+        ...
+
+
+def table_texts(video: Tabled) -> dict[str, str]:
+    """The text columns of a video, by name."""
+    return {
+        "database": video.database,
+        "subject": video.subject,
+        "clip": video.clip,
+        "raw_label": video.raw_label,
+        "person": video.person,
+        "annotations": canonical_json(dict(video.annotations)).decode(),
+        "onset_source": video.key_frames.onset_source,
+        "apex_source": video.key_frames.apex_source,
+        "offset_source": video.key_frames.offset_source,
+    }
+
+
+def table_numbers(video: Tabled) -> dict[str, int]:
+    """The number columns of a video, by name; -1 for none."""
+    key_frames = video.key_frames
+    numbers = {
+        "onset": key_frames.onset,
+        "apex": key_frames.apex,
+        "offset": key_frames.offset,
+    }
+    return {name: -1 if number is None else number for name, number in numbers.items()}

@@ -1,0 +1,71 @@
+"""Shards of schema version 1 are read, with a word about what they lack."""
+
+import json
+
+import pytest
+import torch
+
+from mol_model.data import ShardSet
+from mol_pipeline.cli import main
+from mol_pipeline.contract.manifest import HASH_FIELD, MANIFEST_NAME, read_manifest
+from mol_pipeline.errors import ManifestError
+from mol_pipeline.merge import merge
+from tests.in_process import invoke
+from tests.model.shard_fixture import write_shards
+from tests.version_1 import write_as_version_1
+
+
+@pytest.fixture
+def new_and_old(tmp_path):
+    pair = [
+        write_shards(tmp_path / name, subjects=2, words=("Anger", "Ängst"), frames=8)
+        for name in ("new", "old")
+    ]
+    write_as_version_1(pair[1])
+    return pair
+
+
+def test_old_shards_give_the_same_clips_and_it_is_said(new_and_old, caplog):
+    new, old = map(ShardSet, ([one] for one in new_and_old))
+    assert "1 of 1 shards carry no checksums" in caplog.text
+    assert "the manifest carries no hash of itself" in caplog.text
+    assert str(new_and_old[0]) not in caplog.text
+    for one, other in zip(new.read([0, 3]).tensors(), old.read([0, 3]).tensors(), strict=True):
+        assert torch.equal(one, other)
+    verified = invoke(main, "verify", new_and_old[1])
+    assert verified.exit_code == 0
+    assert "carry no checksums" in verified.stderr
+    assert invoke(main, "verify", new_and_old[0]).stderr == ""
+
+
+def test_what_disagrees_in_old_shards_is_named(new_and_old):
+    _, old = new_and_old
+    path = old / MANIFEST_NAME
+    document = json.loads(path.read_bytes())
+    one, other = document["videos"][:2]
+    one["raw_label"], one["labels"] = other["raw_label"], other["labels"]
+    path.write_text(json.dumps(document))
+    with pytest.raises(ManifestError, match="raw_label is 'Anger' in the shard"):
+        ShardSet([old])
+    document[HASH_FIELD] = "0" * 64
+    path.write_text(json.dumps(document))
+    with pytest.raises(ManifestError, match=HASH_FIELD):
+        read_manifest(old)
+
+
+def test_damage_of_an_old_shard_is_found_before_a_run(new_and_old):
+    _, old = new_and_old
+    path = old / "shard-00000.h5"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    assert invoke(main, "verify", old).exit_code == 4
+    with pytest.raises(ManifestError, match=path.name):
+        ShardSet([old]).check_bytes()
+
+
+def test_merging_keeps_old_shards_and_says_so(new_and_old, tmp_path):
+    _, old = new_and_old
+    merged = merge([old], tmp_path / "merged")
+    assert merged.schema_version == 1
+    assert "carry no checksums" in invoke(main, "verify", tmp_path / "merged").stderr
