@@ -122,9 +122,14 @@ class BuildConfig(Settings):
     reading: ReadingConfig = Field(default=ReadingConfig(), json_schema_extra=LATER)
 
     @property
+    def document(self) -> dict[str, Any]:
+        """The settings as the manifest holds them: without later ones at their default."""
+        return _counted(self)
+
+    @property
     def hash(self) -> str:
-        """SHA-256 of the settings; later ones count only where they are not at their default."""
-        return hash_document(_counted(self))
+        """SHA-256 of the document, from which any reader can tell that it is the same."""
+        return hash_document(self.document)
 
 
 def _counted(settings: Settings) -> dict[str, Any]:

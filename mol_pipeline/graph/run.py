@@ -319,7 +319,7 @@ def _manifest(
     return Manifest(
         database=index.database,
         synthetic=index.synthetic,
-        config=config.model_dump(mode="json"),
+        config=config.document,
         config_hash=config.hash,
         frames_per_clip=config.sampling.frames,
         mappings=index.class_sets,
