@@ -18,6 +18,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mol_pipeline.contract.documents import check_ordinary
+from mol_pipeline.contract.image_header import MOST_PIXELS, check_pixels
 from mol_pipeline.jpeg_stream import jpeg_damage
 from mol_pipeline.pictures import (
     Colour,
@@ -382,11 +384,15 @@ def _opened(path: Path) -> Iterator["InputContainer"]:
     """
     import av
 
+    check_ordinary(path)
     # A file may name others, on this machine or elsewhere: they are not opened.
     with av.open(str(path), options={"protocol_whitelist": "file"}) as container:
         kinds = set(container.format.name.split(","))
         if kinds & NO_FILMS or container.format.name.endswith(ONE_PICTURE):
             raise ValueError(f"is not a film but {container.format.long_name}")
+        for stream in container.streams.video:
+            check_pixels(stream.width, stream.height)
+            stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}  # it may grow later
         yield container
 
 

@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mol_pipeline.contract.documents import read_document
+from mol_pipeline.contract.image_header import check_image_size
 from mol_pipeline.films import read_video_frames, read_video_pictures
 from mol_pipeline.image_damage import image_bits, image_damage, tiff_pictures
 from mol_pipeline.pictures import (
@@ -35,6 +37,8 @@ __all__ = [
     "read_video_pictures",
 ]
 
+MOST_IMAGE_BYTES = 512 << 20
+"""Of an image file: 64 million pixels of three colours and 16 bits have 384 MB."""
 DEEP = np.dtype(np.uint16)
 HEADER_BYTES = 65536
 JFIF_DENSITY = struct.Struct(">BHH")
@@ -79,9 +83,10 @@ def read_image(path: Path, *, colour: bool = False) -> Image:
 
     Raises:
         OSError: If the file cannot be read.
-        ValueError: If it is no image, or several, or its pixels are no whole numbers.
+        ValueError: If it is no image, or several, or too large, or its pixels are no whole numbers.
     """
-    content = path.read_bytes()
+    content = read_document(path, MOST_IMAGE_BYTES)
+    check_image_size(content)
     flags = cv2.IMREAD_ANYDEPTH | (cv2.IMREAD_COLOR if colour else cv2.IMREAD_GRAYSCALE)
     values = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), flags) if content else None
     damage = image_damage(content)

@@ -165,3 +165,24 @@ def test_a_million_empty_rows_take_no_time(tmp_path):
 def test_foreign_text_is_cut_in_a_message():
     assert len(shortened("x" * 10_000)) < 250
     assert shortened("a\n  b") == "a b"
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+def test_a_frame_or_film_that_does_not_end_is_not_opened(tmp_path, kind, monkeypatch):
+    from mol_pipeline.films import probe_film
+    from mol_pipeline.frames import read_image
+
+    monkeypatch.chdir(tmp_path)
+    path = special(tmp_path, kind)
+    for read in (read_image, probe_film):
+        with pytest.raises(ValueError, match=f"is a {kind}"):
+            read(path)
+
+
+def test_a_frame_that_says_too_much_is_not_decoded(tmp_path):
+    from mol_pipeline.frames import read_image
+
+    path = tmp_path / "001.png"
+    path.write_bytes(png(30_000, 30_000))
+    with pytest.raises(ValueError, match="30000 x 30000 pixels"):
+        read_image(path)

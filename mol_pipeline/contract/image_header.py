@@ -25,9 +25,19 @@ def check_image_size(content: bytes) -> None:
             passes: whether it is an image is for the decoder to say.
     """
     size = image_size(content)
-    if size is not None and size[0] * size[1] > MOST_PIXELS:
+    if size is not None:
+        check_pixels(*size)
+
+
+def check_pixels(width: int, height: int) -> None:
+    """Refuse a picture that is too large to decode.
+
+    Raises:
+        ValueError: If it has more than `MOST_PIXELS`.
+    """
+    if width * height > MOST_PIXELS:
         raise ValueError(
-            f"says that it has {size[0]} x {size[1]} pixels, at most {MOST_PIXELS:,} are read; "
+            f"says that it has {width} x {height} pixels, at most {MOST_PIXELS:,} are read; "
             "make it smaller"
         )
 
