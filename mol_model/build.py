@@ -81,6 +81,14 @@ def build_network(config: ModelConfig) -> MOL:
     )
 
 
+def has_unused_branch(config: ModelConfig) -> bool:
+    """Whether no output depends on a branch of the pairs, because its heads are left out."""
+    expression = config.expression_input if config.use_expression else None
+    first = config.use_flow or expression not in (None, "second")
+    second = config.use_flow or config.use_landmarks or expression not in (None, "first")
+    return config.f5c_blocks > 0 and not (first and second)
+
+
 def _check_blocks(config: ModelConfig, channels: int, size: int) -> None:
     """Refuse settings of the blocks that do not go together."""
     if not config.f5c_blocks:

@@ -1,17 +1,20 @@
 """Checkpoints: tensors as safetensors, everything else as JSON. Never a pickle.
 
-    NAME.safetensors   `model.*`, and `adam.*` while a run goes on
-    NAME.json          what the tensors mean: settings, classes, normalisation, data
+    NAME.json                what the tensors mean: settings, classes, normalisation, data
+    NAME.HASH.safetensors    `model.*`, and `adam.*` while a run goes on
 
-The JSON is written last, by rename: tensors without their JSON do not count.
+The JSON names its tensors by their hash. A new checkpoint is written beside the old one, the
+rename of its JSON switches from the old to the new, and then the old tensors are removed: whenever
+it is interrupted, one of the two is whole. Earlier versions wrote `NAME.safetensors`; it is read.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -58,7 +61,8 @@ class CheckpointRecord(BaseModel):
     """How the model was chosen, e.g. `last`."""
     score: float | None = None
     """Accuracy by which it was chosen, on the people that `selection` names."""
-    tensors_sha256: str = ""
+    tensors_sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
+    """Also says which file of tensors beside the JSON is meant."""
 
 
 def save_checkpoint(
@@ -67,10 +71,13 @@ def save_checkpoint(
     model: nn.Module,
     optimiser: torch.optim.Optimizer | None = None,
 ) -> None:
-    """Write `path` (without ending) as two files, each by rename.
+    """Write a checkpoint beside the one that is there, switch to it by one rename, remove the old.
 
-    The JSON names the hash of its tensors, so a crash between the two renames is
-    noticed by `load_checkpoint`.
+    Args:
+        path: Without ending.
+        record: What the tensors mean.
+        model: Whose weights are kept.
+        optimiser: Whose state is kept too, if any.
 
     Raises:
         TrainingError: If the disk is full or cannot be written; an older checkpoint stays.
@@ -80,18 +87,39 @@ def save_checkpoint(
         for name, state in _adam_states(model, optimiser):
             for key, value in state.items():
                 tensors[f"adam.{key}.{name}"] = torch.as_tensor(value).contiguous()
-    target = path.with_suffix(".safetensors")
+    new = path.with_name(f"{path.name}.new.safetensors")
     try:
-        with atomically(target) as place:
+        with atomically(new) as place:
             save_file(tensors, place)
             digest = hash_file(place)
+        target = _tensors_file(path, digest)
+        new.replace(target)
         complete = record.model_copy(update={"tensors_sha256": digest})
-        write_atomically(path.with_suffix(".json"), complete.model_dump_json(indent=1).encode())
+        write_atomically(_document(path), complete.model_dump_json(indent=1).encode())
+        for other in path.parent.iterdir():
+            if other != target and _is_tensors_of(path, other.name):
+                other.unlink(missing_ok=True)
     except (OSError, SafetensorError) as error:
         raise TrainingError(
-            f"{target}: cannot be written ({error}); make room or choose another --out, then run "
-            "again to continue"
+            f"{path}: the checkpoint cannot be written ({error}); make room or choose another "
+            "--out, then run again to continue"
         ) from error
+
+
+def _document(path: Path) -> Path:
+    """What the checkpoint `path` (without ending) is, as JSON; its name may hold dots."""
+    return path.with_name(f"{path.name}.json")
+
+
+def _tensors_file(path: Path, digest: str) -> Path:
+    """Where the tensors of a hash lie beside `path` (without ending)."""
+    return path.with_name(f"{path.name}.{digest[:16]}.safetensors")
+
+
+def _is_tensors_of(path: Path, name: str) -> bool:
+    """Whether a file is tensors of this checkpoint, current or not; `a.b` is not one of `a`."""
+    rest = name.removeprefix(path.name) if name.startswith(path.name) else ""
+    return re.fullmatch(r"(\.new|\.[0-9a-f]{16})?\.safetensors", rest) is not None
 
 
 def record_path(path: Path) -> Path:
@@ -101,7 +129,12 @@ def record_path(path: Path) -> Path:
     """
     if path.is_dir():
         return path / "checkpoint"
-    return path.with_suffix("") if path.suffix in {".json", ".safetensors"} else path
+    return path.with_name(re.sub(r"(\.[0-9a-f]{16})?\.safetensors$|\.json$", "", path.name))
+
+
+def has_checkpoint(path: Path) -> bool:
+    """Whether there is a checkpoint of this path without ending."""
+    return _document(path).exists()
 
 
 def read_record(path: Path) -> CheckpointRecord:
@@ -110,14 +143,15 @@ def read_record(path: Path) -> CheckpointRecord:
     Raises:
         TrainingError: If the file is missing, damaged, or of another format.
     """
+    document = _document(path)
     try:
-        record = CheckpointRecord.model_validate_json(path.with_suffix(".json").read_bytes())
+        record = CheckpointRecord.model_validate_json(document.read_bytes())
     except FileNotFoundError:
-        raise TrainingError(f"{path.with_suffix('.json')}: no checkpoint there") from None
+        raise TrainingError(f"{document}: no checkpoint there") from None
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise TrainingError(f"{path.with_suffix('.json')}: {where}: {first['msg']}") from error
+        raise TrainingError(f"{document}: {where}: {first['msg']}") from error
     if record.format_version != FORMAT_VERSION:
         raise TrainingError(
             f"{path}: checkpoint format {record.format_version}, this reads {FORMAT_VERSION}"
@@ -132,11 +166,31 @@ def load_checkpoint(path: Path) -> tuple[CheckpointRecord, dict[str, Tensor]]:
         TrainingError: If a file is missing, damaged, or of another format.
     """
     record = read_record(path)
-    target = path.with_suffix(".safetensors")
+    try:
+        return record, _load_tensors(path, record)
+    except FileNotFoundError as error:
+        again = read_record(path)
+        if again == record:
+            raise TrainingError(f"{error.filename}: cannot be read ({error.strerror})") from error
+    return again, _load_tensors(path, again)  # a newer one was saved between the two looks
+
+
+def _load_tensors(path: Path, record: CheckpointRecord) -> dict[str, Tensor]:
+    """The tensors that a record names.
+
+    Raises:
+        TrainingError: If the file is damaged.
+        FileNotFoundError: If it is not there.
+    """
+    target = _tensors_file(path, record.tensors_sha256)
+    if not target.is_file():  # as earlier versions wrote it
+        target = path.with_name(f"{path.name}.safetensors")
     try:
         if hash_file(target) != record.tensors_sha256:
             raise TrainingError(f"{target}: is not the file that {path.name}.json describes")
-        return record, load_file(target)
+        return load_file(target)
+    except FileNotFoundError:
+        raise
     except (OSError, SafetensorError) as error:
         raise TrainingError(f"{target}: cannot be read ({error})") from error
 
@@ -265,5 +319,5 @@ def import_release_file(path: Path, out: Path | None = None) -> ImportReport:
         synthetic=False,
         selection="by the authors, unknown",
     )
-    save_checkpoint(out, record, model)
+    save_checkpoint(record_path(out), record, model)
     return report

@@ -374,7 +374,7 @@ def model(preset: str, flavour: str, overrides: tuple[str, ...], as_json: bool) 
 
 @main.command("import-release")
 @click.argument("file", type=FOLDER)
-@click.option("--out", type=FOLDER, help="Write a checkpoint of ours: OUT.safetensors, OUT.json.")
+@click.option("--out", type=FOLDER, help="Write a checkpoint of ours: OUT.json and its tensors.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def import_release(file: Path, out: Path | None, as_json: bool) -> None:
     """Read weights of the authors' released code and say what became of every key.
@@ -400,7 +400,7 @@ def import_release(file: Path, out: Path | None, as_json: bool) -> None:
                 click.echo(f"  {key}")
     report.require_complete(file)
     if out is not None:
-        click.echo(f"{out.with_suffix('.safetensors')} and .json written", err=True)
+        click.echo(f"{out}.json and its tensors written", err=True)
 
 
 @main.command()

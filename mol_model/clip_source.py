@@ -1,11 +1,13 @@
 """Clips on the device that computes: all of them at once, or streamed ahead of their use."""
 
 import logging
+import pickle
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -40,6 +42,19 @@ class ClipSource:
     """Processes that decompress streamed clips; 0: a thread of this process."""
     checked: str | None = None
     """What the proof of the shards' bytes cost, in words; None if they were proven before."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For another process: CUDA memory travels by handle, where handles can be shared."""
+        state = dict(vars(self))
+        if self.resident is not None and self.resident.frames.device.type == "cuda":
+            state["resident"] = _by_handle(self.resident)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """In the other process: take the clips by their handle, or stream them."""
+        if isinstance(state["resident"], bytes):
+            state["resident"] = _from_handle(state["resident"])
+        vars(self).update(state)
 
     def share_cache(self, among: int) -> "ClipSource":
         """The same clips for each of several processes; see `ShardSet.share_cache`."""
@@ -76,19 +91,37 @@ def _sent_ahead(batches: Iterator[ClipBatch], device: torch.device) -> Iterator[
         with torch.cuda.stream(copies):
             sent = batch.to(device), copies.record_event()
         if waiting is not None:
-            yield _arrived(*waiting)
+            yield _arrived(*waiting, device)
         waiting = sent
     if waiting is not None:
-        yield _arrived(*waiting)
+        yield _arrived(*waiting, device)
 
 
-def _arrived(batch: ClipBatch, copied: torch.cuda.Event) -> ClipBatch:
-    """Let the stream that computes wait for a copy, and keep its memory until then."""
-    stream = torch.cuda.current_stream()
+def _arrived(batch: ClipBatch, copied: torch.cuda.Event, device: torch.device) -> ClipBatch:
+    """Let the stream that computes on a device wait for a copy, and keep its memory until then."""
+    stream = torch.cuda.current_stream(device)
     stream.wait_event(copied)
     for tensor in batch.tensors():
         tensor.record_stream(stream)
     return batch
+
+
+def _by_handle(clips: ClipBatch) -> bytes | None:
+    """What another process finds the clips by; None where the system shares no CUDA memory."""
+    try:
+        return bytes(ForkingPickler.dumps(clips))
+    except RuntimeError as error:
+        logger.warning("clips stream: CUDA memory cannot be shared here (%s)", error)
+        return None
+
+
+def _from_handle(handle: bytes) -> ClipBatch | None:
+    """The clips of another process; None where they cannot be reached."""
+    try:
+        return pickle.loads(handle)  # of the process that started this one
+    except RuntimeError as error:
+        logger.warning("clips stream: CUDA memory cannot be shared here (%s)", error)
+        return None
 
 
 def open_source(
@@ -114,6 +147,24 @@ def open_source(
     ):
         return ClipSource(data, device, None, workers, checked)
     logger.info("%.0f MB of clips go to %s", data.bytes / 1e6, device)
+    try:
+        resident = _all_clips(data, device)
+    except torch.OutOfMemoryError as error:  # others use the device too
+        if cache == "device":
+            raise
+        logger.warning("clips stream: there is no room for them on %s (%s)", device, error)
+        return ClipSource(data, device, workers=workers)
+    if resident is not None and device.type == "cpu":
+        try:
+            resident.share_memory()
+        except RuntimeError as error:
+            logger.warning("clips stream: there is no shared memory for them (%s)", error)
+            return ClipSource(data, device, None, workers, checked)
+    return ClipSource(data, device, resident, workers, checked)
+
+
+def _all_clips(data: ShardSet, device: torch.device) -> ClipBatch | None:
+    """All clips on a device; None if there are none."""
     resident: ClipBatch | None = None
     numbers = range(len(data.video_of_clip))
     for first in range(0, len(numbers), DECODED_AT_ONCE):
@@ -122,13 +173,7 @@ def open_source(
         if resident is None:
             resident = part.empty_like(len(numbers), device)
         resident.fill(first, part)
-    if resident is not None and device.type == "cpu":
-        try:
-            resident.share_memory()
-        except RuntimeError as error:
-            logger.warning("clips stream: there is no shared memory for them (%s)", error)
-            return ClipSource(data, device, None, workers, checked)
-    return ClipSource(data, device, resident, workers, checked)
+    return resident
 
 
 def _free_bytes(data: ShardSet, device: torch.device) -> int:

@@ -1,11 +1,12 @@
 """Test a model on held-out videos; pool what it predicted."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mol_model.clip_source import ClipSource
@@ -18,9 +19,11 @@ from mol_model.metrics import (
     recognition_scores,
 )
 from mol_model.network import MOL
+from mol_model.optimisation import exact_products
 from mol_model.protocols import Fold
 from mol_model.transforms import ClipInputs, Normalisation, apply_view, centre_view
 from mol_pipeline.contract.shard_layout import ALIGNED_PX
+from mol_pipeline.contract.stopping import refuse_if_asked
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,36 @@ def test_inputs(batch: ClipBatch, normalisation: Normalisation, crop_px: int) ->
     return apply_view(batch, view, normalisation, crop_px)
 
 
+CLIPS_AT_ONCE = 8
+"""Clips in one pass: what fits beside the large network on a small machine."""
+
+
+def in_parts(clips: Sequence[int]) -> Iterator[Sequence[int]]:
+    """The clips of a video, as many at a time as one pass takes; a long video has hundreds."""
+    for first in range(0, len(clips), CLIPS_AT_ONCE):
+        yield clips[first : first + CLIPS_AT_ONCE]
+
+
+@dataclass(frozen=True)
+class ClipScores:
+    """Estimates for some clips of a video held against the truth."""
+
+    end_point_errors: NDArray[np.float64]
+    """`[clips, t-1]`; none if no flow was estimated."""
+    zero_flow_errors: NDArray[np.float64]
+    """`[clips, t-1]`."""
+    nme: NDArray[np.float64]
+    """`[clips, t-1]`; none if no landmarks were estimated."""
+    mean_shape_nme: NDArray[np.float64]
+    """`[clips, t-1]`."""
+
+    @classmethod
+    def joined(cls, parts: Sequence["ClipScores"]) -> "ClipScores":
+        """Of all clips, from those of its parts in their order."""
+        columns = zip(*(vars(part).values() for part in parts), strict=True)
+        return cls(*(np.concatenate(column) for column in columns))
+
+
 @torch.inference_mode()
 def evaluate_fold(
     model: MOL,
@@ -72,63 +105,84 @@ def evaluate_fold(
         normalisation: Of the training part.
         mean_landmarks: Mean landmarks of the training part `[68, 2]` in the stored frame: the
             estimate of a constant.
+
+    Raises:
+        StoppedOnRequest: If a stop signal came; the trained model is saved.
     """
     model.eval()
     data = source.data
     shape = mean_landmarks - (ALIGNED_PX - model.crop_px) // 2
     predictions = []
     for video in fold.test:
-        inputs = test_inputs(source.read(data.clips_of([video])), normalisation, model.crop_px)
-        output = model(inputs.frames)
-        probabilities: tuple[float, ...] = ()
-        if output.expression is not None:
-            probabilities = tuple(phase_mean(output.expression).tolist())
-        predictions.append(
-            score_video(
-                data,
-                fold,
-                video,
-                inputs,
-                shape,
-                probabilities=probabilities,
-                flow=None if output.flow is None else output.flow.double().cpu().numpy(),
-                landmarks=None
-                if output.landmarks is None
-                else output.landmarks.double().cpu().numpy(),
+        refuse_if_asked(f"while fold {fold.name} was tested; its model is saved")
+        scores, logits = [], []
+        for clips in in_parts(data.clips_of([video])):
+            inputs = test_inputs(source.read(clips), normalisation, model.crop_px)
+            with exact_products():
+                output = model(inputs.frames)
+            if output.expression is not None:
+                logits.append(output.expression)
+            scores.append(
+                score_clips(
+                    inputs, shape, flow=_array(output.flow), points=_array(output.landmarks)
+                )
             )
-        )
+        probabilities = tuple(phase_mean(torch.cat(logits)).tolist()) if logits else ()
+        predictions.append(score_video(data, fold, video, ClipScores.joined(scores), probabilities))
     return predictions
+
+
+def _array(estimate: Tensor | None) -> np.ndarray | None:
+    return None if estimate is None else estimate.double().cpu().numpy()
+
+
+def score_clips(
+    inputs: ClipInputs,
+    mean_shape: np.ndarray,
+    *,
+    flow: np.ndarray | None = None,
+    points: np.ndarray | None = None,
+) -> ClipScores:
+    """Hold estimates for clips against the truth.
+
+    Args:
+        inputs: The clips.
+        mean_shape: Constant estimate of the landmarks `[68, 2]` in the crop.
+        flow: `[clips, t-1, 2, P, P]`, pixels.
+        points: `[clips, t-1, 68, 2]`, pixels of the crop.
+    """
+    true_points = inputs.landmarks.double().cpu().numpy()
+    true_flow = inputs.flow.double().cpu().numpy()
+    missing = np.empty((0, 1))
+    return ClipScores(
+        end_point_errors=missing if flow is None else end_point_errors(flow, true_flow),
+        zero_flow_errors=end_point_errors(np.zeros_like(true_flow), true_flow),
+        nme=missing if points is None else inter_ocular_nme(points, true_points),
+        mean_shape_nme=inter_ocular_nme(
+            np.broadcast_to(mean_shape, true_points.shape), true_points
+        ),
+    )
 
 
 def score_video(
     data: ShardSet,
     fold: Fold,
     video: int,
-    inputs: ClipInputs,
-    mean_shape: np.ndarray,
-    *,
+    scores: ClipScores,
     probabilities: tuple[float, ...] = (),
-    flow: np.ndarray | None = None,
-    landmarks: np.ndarray | None = None,
 ) -> VideoPrediction:
-    """Hold estimates for all clips of a video against the truth; NaN for what was not estimated.
+    """What a model said about a video, from the scores of all its clips; NaN for what it lacks.
 
     Args:
         data: The shards.
         fold: In which it was tested.
         video: Its number.
-        inputs: Its clips.
-        mean_shape: Constant estimate of the landmarks `[68, 2]` in the crop.
+        scores: Of its clips.
         probabilities: Of each class.
-        flow: `[clips, t-1, 2, P, P]`, pixels.
-        landmarks: `[clips, t-1, 68, 2]`, pixels of the crop.
     """
     record = data.videos[video]
-    points = inputs.landmarks.double().cpu().numpy()
-    truth = inputs.flow.double().cpu().numpy()
-    error = float("nan") if flow is None else float(end_point_errors(flow, truth).mean())
-    nme = np.full(1, np.nan) if landmarks is None else inter_ocular_nme(landmarks, points).ravel()
-    constant = np.broadcast_to(mean_shape, points.shape)
+    nme = scores.nme.ravel() if scores.nme.size else np.full(1, np.nan)
+    errors = scores.end_point_errors
     return VideoPrediction(
         fold=fold.name,
         database=record.database,
@@ -136,10 +190,10 @@ def score_video(
         clip=record.clip,
         label=data.samples[video].label,
         probabilities=probabilities,
-        end_point_error=error,
-        zero_flow_error=float(end_point_errors(np.zeros_like(truth), truth).mean()),
+        end_point_error=float(errors.mean()) if errors.size else float("nan"),
+        zero_flow_error=float(scores.zero_flow_errors.mean()),
         nme=tuple(nme.tolist()),
-        mean_shape_nme=float(inter_ocular_nme(constant, points).mean()),
+        mean_shape_nme=float(scores.mean_shape_nme.mean()),
     )
 
 
@@ -162,9 +216,12 @@ def recognition_accuracy(
     model.eval()
     right = 0
     for video in videos:
-        batch = source.read(source.data.clips_of([video]))
-        output = model(test_inputs(batch, normalisation, model.crop_px).frames, flow_pairs=[0])
-        right += int(phase_mean(output.expression).argmax()) == source.data.samples[video].label
+        logits = []
+        for clips in in_parts(source.data.clips_of([video])):
+            inputs = test_inputs(source.read(clips), normalisation, model.crop_px)
+            with exact_products():
+                logits.append(model(inputs.frames, flow_pairs=[0]).expression)
+        right += int(phase_mean(torch.cat(logits)).argmax()) == source.data.samples[video].label
     return right / len(videos)
 
 

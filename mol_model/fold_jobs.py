@@ -305,6 +305,7 @@ def _begin(shared: Shared, threads: int, events: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     listen_from_now_on()
     torch.set_num_threads(threads)
+    processes.make_current(shared.source.device)
     _Process.shared, _Process.events = shared, events
 
 

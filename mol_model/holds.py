@@ -25,13 +25,18 @@ TABLES_PATIENCE_S = 120.0
 
 
 @contextlib.contextmanager
-def held_alone(directory: Path, *, patience_s: float = PATIENCE_S) -> Iterator[None]:
+def held_alone(directory: Path, *, patience_s: float | None = None) -> Iterator[None]:
     """Hold a directory, made if it is not there, and clear away what a killed holder left.
+
+    Args:
+        directory: Of a fold or a run.
+        patience_s: Seconds to wait for another holder; `PATIENCE_S` if None.
 
     Raises:
         TrainingError: If another process holds it; the text says which.
         OSError: If nothing can be written there.
     """
+    patience_s = PATIENCE_S if patience_s is None else patience_s
     directory.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + patience_s
     told = False

@@ -1,8 +1,8 @@
 """How a step changes the weights: rate, precision, class weights, the optimiser."""
 
 import math
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -43,6 +43,22 @@ def set_precision(training: TrainingConfig, device: torch.device) -> None:
         exact = training.precision == "float32"
         torch.set_float32_matmul_precision("highest" if exact else "high")
         torch.backends.cudnn.allow_tf32 = not exact
+
+
+@contextmanager
+def exact_products() -> Iterator[None]:
+    """Products of full float32 in the block, for tests, whatever the training asked for.
+
+    torch lets cuDNN round to TF32 unless it is told not to.
+    """
+    matmul, cudnn = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(matmul)
+        torch.backends.cudnn.allow_tf32 = cudnn
 
 
 def autocast(training: TrainingConfig, device: torch.device) -> AbstractContextManager[None]:

@@ -16,8 +16,15 @@ import torch
 from numpy.typing import NDArray
 
 from mol_model.clip_source import ClipSource
-from mol_model.data import ShardSet
-from mol_model.evaluation import pooled_metrics, score_video, test_inputs
+from mol_model.data import ClipBatch, ShardSet
+from mol_model.evaluation import (
+    ClipScores,
+    in_parts,
+    pooled_metrics,
+    score_clips,
+    score_video,
+    test_inputs,
+)
 from mol_model.protocols import Fold
 from mol_model.statistics import clip_statistics
 from mol_model.transforms import Normalisation
@@ -152,21 +159,34 @@ def evaluate_peer(
     for fold in folds:
         shape = statistics.mean_landmarks(data.clips_of(fold.train)) - (ALIGNED_PX - crop_px) // 2
         for video in fold.test:
-            inputs = test_inputs(source.read(data.clips_of([video])), AS_STORED, crop_px)
-            frames = inputs.frames.round().to(torch.uint8).numpy()  # [K, t, P, P]
-            size = frames.shape[-2:]
-            first, second = frames[:, :-1].reshape(-1, *size), frames[:, 1:].reshape(-1, *size)
-            estimate = points = None
-            if flow is not None:
-                found = _checked("flow", flow(first, second), (len(first), 2, *size))
-                estimate = found.reshape(inputs.flow.shape)
-            if landmarks is not None:
-                found = _checked("landmark", landmarks(second), (len(second), 68, 2))
-                points = found.reshape(inputs.landmarks.shape)
-            predictions.append(
-                score_video(data, fold, video, inputs, shape, flow=estimate, landmarks=points)
-            )
+            scores = [
+                _score(source.read(clips), shape, crop_px, flow, landmarks)
+                for clips in in_parts(data.clips_of([video]))
+            ]
+            predictions.append(score_video(data, fold, video, ClipScores.joined(scores)))
     return pooled_metrics(predictions, data.classes)
+
+
+def _score(
+    batch: ClipBatch,
+    mean_shape: NDArray[np.float64],
+    crop_px: int,
+    flow: FlowPredictor | None,
+    landmarks: LandmarkPredictor | None,
+) -> ClipScores:
+    """Ask the predictors about some clips."""
+    inputs = test_inputs(batch, AS_STORED, crop_px)
+    frames = inputs.frames.round().to(torch.uint8).numpy()  # [K, t, P, P]
+    size = frames.shape[-2:]
+    first, second = frames[:, :-1].reshape(-1, *size), frames[:, 1:].reshape(-1, *size)
+    estimate = points = None
+    if flow is not None:
+        found = _checked("flow", flow(first, second), (len(first), 2, *size))
+        estimate = found.reshape(inputs.flow.shape)
+    if landmarks is not None:
+        found = _checked("landmark", landmarks(second), (len(second), 68, 2))
+        points = found.reshape(inputs.landmarks.shape)
+    return score_clips(inputs, mean_shape, flow=estimate, points=points)
 
 
 def _checked(kind: str, answer: Any, shape: tuple[int, ...]) -> NDArray[np.float64]:

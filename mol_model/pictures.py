@@ -10,6 +10,7 @@ from mol_model.clip_source import ClipSource
 from mol_model.evaluation import test_inputs
 from mol_model.figures import draw_flow, draw_landmark_frames, draw_warp, new_figure, save_png
 from mol_model.network import MOL
+from mol_model.optimisation import exact_products
 from mol_model.protocols import Fold
 from mol_model.transforms import Normalisation
 
@@ -34,7 +35,8 @@ def draw_example(
     motion = [float(source.read([clip]).flow.float().abs().mean()) for clip in clips]
     clip = clips[int(np.argmax(motion))]
     inputs = test_inputs(source.read([clip]), normalisation, model.crop_px)
-    output = model(inputs.frames)
+    with exact_products():
+        output = model(inputs.frames)
     frames = inputs.frames[0].float().cpu().numpy() * normalisation.std + normalisation.mean
     name = mark(data.synthetic) + f"held out: {data.clip_name(clip)}"
     if output.flow is not None:

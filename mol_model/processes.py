@@ -37,10 +37,21 @@ def join(device: torch.device) -> torch.device:
     end_with_parent(LONGEST_SAVE_S, ask_to_stop)
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-        torch.cuda.set_device(device)
+    make_current(device)
     backend = "nccl" if device.type == "cuda" else "gloo"
     torch.distributed.init_process_group(backend, timeout=LONGEST_WAIT)
     return device
+
+
+def make_current(device: torch.device) -> None:
+    """Let what names no device (pinned memory, libraries) use this one, not the first."""
+    if device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)
+
+
+def count_on_node() -> int:
+    """Processes of `torchrun` on this machine, which share its memory."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if started_by_torchrun() else 1
 
 
 def leave() -> None:
@@ -103,10 +114,21 @@ def own_part(size: int) -> slice:
     return slice(rank() * part, (rank() + 1) * part)
 
 
-def share(model: nn.Module, device: torch.device) -> nn.Module:
-    """A module whose backward pass averages the gradients of all processes."""
-    ids = [device.index] if device.type == "cuda" else None
-    return nn.parallel.DistributedDataParallel(model, device_ids=ids, broadcast_buffers=False)
+def share(model: nn.Module, device: torch.device, *, some_unused: bool = False) -> nn.Module:
+    """A module whose backward pass averages the gradients of all processes.
+
+    Args:
+        model: The network.
+        device: Where it is.
+        some_unused: Whether parameters get no gradient, for which torch would wait otherwise;
+            looking for them costs a walk over the graph in every step.
+    """
+    return nn.parallel.DistributedDataParallel(
+        model,
+        device_ids=[device.index] if device.type == "cuda" else None,
+        broadcast_buffers=False,
+        find_unused_parameters=some_unused,
+    )
 
 
 def join_batch_norms(model: nn.Module) -> None:

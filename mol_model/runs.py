@@ -65,9 +65,11 @@ def choose_device(name: str) -> torch.device:
             f"--device {name}: no CUDA device here (torch {torch.__version__}); use --device cpu"
         )
     try:
-        return torch.device(name)
+        device = torch.device(name)
     except RuntimeError as error:
         raise ConfigError(f"--device {name}: is none of auto, cpu, cuda, cuda:N") from error
+    processes.make_current(device)
+    return device
 
 
 def usable_cores() -> int:
@@ -80,9 +82,8 @@ def usable_cores() -> int:
 def load_data(directories: Sequence[Path], mapping: str | None, config: RunConfig) -> ShardSet:
     """Open the shards of a run; see `ShardSet` for the errors."""
     paths = [directory.resolve() for directory in directories]
-    return ShardSet(
-        paths, mapping=mapping, protocol=config.protocol.name, cache_mb=config.data.cache_mb
-    )
+    cache_mb = config.data.cache_mb // processes.count_on_node()
+    return ShardSet(paths, mapping=mapping, protocol=config.protocol.name, cache_mb=cache_mb)
 
 
 class SharedClips:

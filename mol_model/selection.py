@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from mol_model.checkpoint import CheckpointRecord, read_record, save_checkpoint
+from mol_model.checkpoint import CheckpointRecord, has_checkpoint, read_record, save_checkpoint
 from mol_model.config import RunConfig
 from mol_model.network import MOL
 from mol_model.protocols import Fold, Sample
@@ -70,7 +70,7 @@ def watched_videos(
 
 def keep_best(path: Path, record: CheckpointRecord, step: int, score: float, model: MOL) -> None:
     """Keep a model that beats the best so far; of equal ones the earlier stays."""
-    if path.with_suffix(".json").exists():
+    if has_checkpoint(path):
         before = read_record(path)
         if before.step >= step or (before.score is not None and before.score >= score):
             return

@@ -14,8 +14,14 @@ from torch import Tensor, nn
 
 from mol_model import processes
 from mol_model.batching import batch_plan
-from mol_model.build import build_network
-from mol_model.checkpoint import CheckpointRecord, load_checkpoint, restore, save_checkpoint
+from mol_model.build import build_network, has_unused_branch
+from mol_model.checkpoint import (
+    CheckpointRecord,
+    has_checkpoint,
+    load_checkpoint,
+    restore,
+    save_checkpoint,
+)
 from mol_model.clip_source import ClipSource
 from mol_model.config import RunConfig, settings_that_count
 from mol_model.data import ClipBatch, ShardSet
@@ -126,12 +132,13 @@ class _FoldTraining:
             self.weights = class_weights(labels, len(source.data.classes)).to(source.device)
         network: nn.Module = self.model
         if processes.count() > 1:
-            network = processes.share(network, source.device)
+            unused = has_unused_branch(config.model)
+            network = processes.share(network, source.device, some_unused=unused)
         self.network = compiled(network, training)
 
     def _continue(self) -> CheckpointRecord | None:
         """Take up the checkpoint of an interrupted run, if there is one."""
-        if not self.checkpoint.with_suffix(".json").exists():
+        if not has_checkpoint(self.checkpoint):
             return None
         record, tensors = load_checkpoint(self.checkpoint)
         if (

@@ -7,15 +7,14 @@ import torch
 from numpy.typing import NDArray
 
 from mol_model.data import ClipBatch
-from mol_model.evaluation import phase_mean, test_inputs
+from mol_model.evaluation import CLIPS_AT_ONCE, phase_mean, test_inputs
 from mol_model.inference.mapping import points_to_source, vectors_to_source
 from mol_model.inference.video import PreparedWindow
 from mol_model.network import MOL
+from mol_model.optimisation import exact_products
 from mol_model.transforms import Normalisation
 from mol_pipeline.contract.shard_layout import ALIGNED_PX
 
-CLIPS_AT_ONCE = 8
-"""Clips in one pass: what fits beside the large network on a small machine."""
 GRID_PX = 8
 """Crop pixels between the places at which the flow is kept for arrows."""
 
@@ -90,7 +89,8 @@ def estimate_window(
     for first in range(0, len(window.frames), CLIPS_AT_ONCE):
         rows = range(first, min(first + CLIPS_AT_ONCE, len(window.frames)))
         inputs = test_inputs(_batch(window, rows).to(device), normalisation, model.crop_px)
-        output = model(inputs.frames)
+        with exact_products():
+            output = model(inputs.frames)
         if output.expression is not None:
             logits.append(output.expression.double().cpu())
         for row, clip in enumerate(rows):

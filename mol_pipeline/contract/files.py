@@ -25,10 +25,23 @@ def atomically(path: Path) -> Iterator[Path]:
         with place.open("rb+") as written:
             os.fsync(written.fileno())
         place.replace(path)
+        _sync_directory(path.parent)
     except BaseException:
         with contextlib.suppress(OSError):
             place.unlink(missing_ok=True)
         raise
+
+
+def _sync_directory(directory: Path) -> None:
+    """Bring a rename to disk, where the system can: else a crash of the machine may undo it."""
+    if os.name == "nt":
+        return
+    with contextlib.suppress(OSError):  # some network disks do not
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -109,7 +109,8 @@ def test_a_checkpoint_of_other_settings_or_damaged_is_refused(prepared, tmp_path
     other = config.model_copy(update={"training": changed})
     with pytest.raises(TrainingError, match="other settings or data"):
         train_fold(data, folds[0], other, tmp_path)
-    with (tmp_path / "checkpoint.safetensors").open("r+b") as file:
+    (tensors,) = tmp_path.glob("checkpoint.*.safetensors")
+    with tensors.open("r+b") as file:
         file.seek(-1, 2)
         file.write(b"\xff")
     with pytest.raises(TrainingError, match="is not the file"):
