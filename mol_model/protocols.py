@@ -16,6 +16,7 @@ import numpy as np
 
 from mol_model.config import ProtocolConfig
 from mol_pipeline.contract.manifest import ClipRecord
+from mol_pipeline.contract.names import file_name, person_name
 from mol_pipeline.errors import ConfigError, TrainingError
 
 PROTOCOL_TITLES = {
@@ -49,7 +50,7 @@ class Fold:
     """Positions of the training and of the test videos."""
 
     name: str
-    """Fit for a directory."""
+    """Of its directory: no two folds share one, see `contract.names`."""
     train: tuple[int, ...]
     test: tuple[int, ...]
     left_out: tuple[int, ...] = ()
@@ -146,6 +147,8 @@ def make_folds(
         test = {samples[i].person for i in fold.test}
         if test & {samples[i].person for i in fold.train}:
             raise AssertionError(f"fold {fold.name} has a person on both sides")
+    if len({fold.name.casefold() for fold in folds}) < len(folds):
+        raise AssertionError("two folds have one name")
     return folds
 
 
@@ -155,7 +158,7 @@ def _leave_one_subject_out(samples: Sequence[Sample], protocol: ProtocolConfig) 
         raise TrainingError(
             f"one subject only ({people[0]}): leave one subject out needs at least two"
         )
-    return [_fold(_file_name(person), samples, test={person}) for person in people]
+    return [_fold(person_name(person), samples, test={person}) for person in people]
 
 
 def _composite(samples: Sequence[Sample], protocol: ProtocolConfig) -> list[Fold]:
@@ -181,10 +184,11 @@ def _cross_database(samples: Sequence[Sample], protocol: ProtocolConfig) -> list
             pairs = [tuple(name for name in protocol.train if name != test)]
         else:
             pairs = [(name,) for name in databases if name != test]
-        for train in pairs:
-            if train:
-                name = f"{'+'.join(train)}-to-{test}"
-                folds.append(_database_fold(name, samples, set(train), test))
+        folds += [
+            _database_fold(_pair_name(train, test), samples, set(train), test)
+            for train in pairs
+            if train
+        ]
     return [fold for fold in folds if fold.train and fold.test]
 
 
@@ -194,7 +198,10 @@ def _leave_one_database_out(samples: Sequence[Sample], protocol: ProtocolConfig)
         raise ConfigError(
             f"leave-one-database-out: {databases[0]} is one database; give the shards of several"
         )
-    folds = [_database_fold(name, samples, set(databases) - {name}, name) for name in databases]
+    folds = [
+        _database_fold(file_name(name), samples, set(databases) - {name}, name)
+        for name in databases
+    ]
     return [fold for fold in folds if fold.train and fold.test]
 
 
@@ -267,8 +274,12 @@ def _database_fold(name: str, samples: Sequence[Sample], train: set[str], test: 
     )
 
 
-def _file_name(person: str) -> str:
-    return "".join(c if c.isalnum() or c in "._-+#" else "-" for c in person)
+def _pair_name(train: Sequence[str], test: str) -> str:
+    """Name of the fold of a cross-database pair, `a+b-to-c`."""
+    names = (*train, test)
+    if any(file_name(name) != name or "+" in name or "to" in name.split("-") for name in names):
+        return file_name("", *names)
+    return file_name(f"{'+'.join(train)}-to-{test}")
 
 
 _PROTOCOLS: dict[str, Callable[[Sequence[Sample], ProtocolConfig], list[Fold]]] = {

@@ -15,6 +15,7 @@ import numpy as np
 
 from mol_pipeline.contract.escaping import TableWriter
 from mol_pipeline.contract.manifest import Manifest, VideoRecord
+from mol_pipeline.contract.names import file_name
 from mol_pipeline.errors import ConfigError
 from mol_pipeline.shards import open_shard
 
@@ -73,7 +74,7 @@ def _export_video(
         names = ("frames", "flow", "landmarks", "phase", "source_frames")
         arrays = {name: shard[name][rows] for name in names}
     for row, phase in enumerate(arrays["phase"].tolist()):
-        folder = Path(_plain(video.subject), _plain(video.clip), f"phase-{phase:02d}")
+        folder = Path(file_name(video.subject), file_name(video.clip), f"phase-{phase:02d}")
         place = out / folder
         place.mkdir(parents=True)
         for index, frame in enumerate(arrays["frames"][row]):
@@ -87,8 +88,3 @@ def _export_video(
                     points.row([index, point, f"{x:.4f}", f"{y:.4f}"])
         np.savez_compressed(place / "flow.npz", flow=arrays["flow"][row])
         yield folder.as_posix(), phase, arrays["source_frames"][row].tolist()
-
-
-def _plain(name: str) -> str:
-    """A name fit for a folder, whatever the database calls its clips."""
-    return "".join(c if c.isalnum() or c in "._-#@" else "-" for c in name).lstrip(".") or "-"

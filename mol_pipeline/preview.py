@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from mol_pipeline.contract.flow_colour import colour_wheel, flow_to_rgb
 from mol_pipeline.contract.manifest import Manifest, VideoRecord
+from mol_pipeline.contract.names import file_name
 from mol_pipeline.contract.shard_layout import ALIGNED_PX
 from mol_pipeline.errors import ManifestError
 from mol_pipeline.shards import open_shard
@@ -114,7 +115,7 @@ def write_preview(
     sheets = []
     for video in videos:
         name = f"{video.database}-{video.subject}-{video.clip}"
-        path = out / f"{name}.png"
+        path = out / f"{file_name(video.database, video.subject, video.clip)}.png"
         try:
             clip = read_clip(directory, video)
         except (OSError, KeyError, IndexError) as error:

@@ -24,6 +24,7 @@ from mol_model.transforms import Normalisation
 from mol_pipeline.config import BuildConfig
 from mol_pipeline.contract.files import write_atomically
 from mol_pipeline.contract.manifest import MANIFEST_NAME
+from mol_pipeline.contract.names import names_in_order
 from mol_pipeline.contract.settings import load_settings
 from mol_pipeline.errors import ConfigError
 from mol_pipeline.stages import UNREACHABLE, Kernels, Rejection, SourceFault, load_kernels
@@ -89,7 +90,7 @@ def result_folders(paths: Sequence[Path], out: Path) -> list[Path]:
         ConfigError: If an argument is a directory of shards, or results would lie among its
             frames.
     """
-    names: list[str] = []
+    stems: list[str] = []
     for path in paths:
         if (path / MANIFEST_NAME).is_file():
             raise ConfigError(
@@ -97,15 +98,13 @@ def result_folders(paths: Sequence[Path], out: Path) -> list[Path]:
                 "tested on shards by 'moltrain evaluate'"
             )
         full = path.resolve()
-        stem = full.name if full.is_dir() else full.stem
-        name, number = stem, 1
-        while name.casefold() in {one.casefold() for one in names}:
-            number += 1
-            name = f"{stem}-{number}"
-        names.append(name)
-        if (out / name).resolve() == full:
+        stems.append(full.name if full.is_dir() else full.stem)
+    folders = [out / name for name in names_in_order(stems)]
+    targets = {folder.resolve() for folder in folders}
+    for path in paths:
+        if path.resolve() in targets:
             raise ConfigError(f"--out {out}: results would lie among the frames of {path}")
-    return [out / name for name in names]
+    return folders
 
 
 def predict_videos(

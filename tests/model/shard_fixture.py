@@ -46,10 +46,15 @@ def write_shards(
     first_subject: int = 6,
     database: str = "samm",
     broken_subject: int | None = None,
+    names: tuple[str, ...] | None = None,
     compression: str = "none",
     sampling: dict[str, str] | None = None,
 ) -> Path:
-    """Write one shard and its manifest: a video per subject and word."""
+    """Write one shard and its manifest: a video per subject and word.
+
+    `names` are those of the subjects, if they are not to be numbers from `first_subject` on.
+    """
+    names = names or tuple(f"{first_subject + k:03d}" for k in range(subjects))
     directory.mkdir(parents=True, exist_ok=True)
     words = words or WORDS_OF.get(database, WORDS)
     emotions = [one for one in LABEL_MAPPINGS[database] if one.field == EMOTION]
@@ -60,14 +65,14 @@ def write_shards(
     key_frames = KeyFrames(onset=0, apex=1, offset=frames * phases, **annotated)
     rng = np.random.default_rng(1)
     prepared, videos = [], []
-    for subject in range(first_subject, first_subject + subjects):
+    for subject, named in enumerate(names, start=first_subject):
         for label, word in enumerate(words):
             video = VideoRecord(
                 database=database,
-                subject=f"{subject:03d}",
-                clip=f"{subject:03d}_1_{label}",
+                subject=named,
+                clip=f"{named}_1_{label}",
                 raw_label=word,
-                person=f"{database}/{subject:03d}",
+                person=f"{database}/{named}",
                 labels={},
                 key_frames=key_frames,
                 frames_found=frames * phases,
