@@ -1,5 +1,7 @@
 """Folds by person: nobody trains and is tested, nobody is lost, no fold is empty."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -113,9 +115,26 @@ def test_k_folds_are_alike_in_size_and_classes():
 
 
 def test_fold_names_are_fit_for_directories():
-    samples = [sample("custom/a b:c", 0), sample("custom/../x", 0)]
-    names = [fold.name for fold in make_folds(samples, ("a",), ProtocolConfig())]
-    assert names == ["custom-..-x", "custom-a-b-c"]
+    people = ["..", "../../x", "samm/006", "custom/a b:c", "custom/../x", "custom/ann a"]
+    people += ["custom/ann-a", "custom/ANN-A", "custom-ann/a", "custom/" + "y" * 300]
+    folds = make_folds([sample(person, 0) for person in people], ("a",), ProtocolConfig())
+    names = [fold.name for fold in folds]
+    assert "samm-006" in names and "custom-ann-a" in names
+    assert len({name.casefold() for name in names}) == len(people)
+    for name in names:
+        assert Path(name).name == name and name != ".." and len(name.encode()) < 255
+
+
+def test_pairs_of_databases_have_a_name_each():
+    databases = ["a", "a-to-b", "b", "b-to-a", "a+b", "B", "../x"]
+    samples = [sample(f"{name}/{k}", 0, name) for k, name in enumerate(databases)]
+    for protocol, count in (("cross", 42), ("leave-one-database-out", 7)):
+        names = [fold.name for fold in make_folds(samples, ("a",), ProtocolConfig(name=protocol))]
+        assert len({name.casefold() for name in names}) == count
+        assert all(Path(name).name == name for name in names)
+    config = ProtocolConfig(name="cross", train=("a", "b"), test=("c",))
+    (fold,) = make_folds([sample(f"{n}/1", 0, n) for n in "abc"], ("a",), config)
+    assert fold.name == "a+b-to-c"
 
 
 class Document:
