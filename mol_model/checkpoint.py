@@ -30,7 +30,7 @@ from mol_model.release_import import (
     release_classes,
 )
 from mol_pipeline.contract.files import atomically, hash_file, write_atomically
-from mol_pipeline.errors import TrainingError
+from mol_pipeline.errors import TrainingError, refusal, refusal_number
 
 FORMAT_VERSION = 2
 
@@ -100,8 +100,10 @@ def save_checkpoint(
             if other != target and _is_tensors_of(path, other.name):
                 other.unlink(missing_ok=True)
     except (OSError, SafetensorError) as error:
+        number = refusal_number(error) if isinstance(error, OSError) else None
+        reason, advice = refusal(number, str(error))
         raise TrainingError(
-            f"{path}: the checkpoint cannot be written ({error}); make room or choose another "
+            f"{path}: the checkpoint cannot be written: {reason}; {advice} or choose another "
             "--out, then run again to continue"
         ) from error
 

@@ -168,7 +168,7 @@ def _all_clips(data: ShardSet, device: torch.device) -> ClipBatch | None:
     resident: ClipBatch | None = None
     numbers = range(len(data.video_of_clip))
     for first in range(0, len(numbers), DECODED_AT_ONCE):
-        refuse_if_asked("while the clips were read")
+        refuse_if_asked("the clips were still being read")
         part = data.read(numbers[first : first + DECODED_AT_ONCE], keep=False)
         if resident is None:
             resident = part.empty_like(len(numbers), device)

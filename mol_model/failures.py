@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from mol_pipeline.errors import NO_ROOM, TrainingError
+from mol_pipeline.errors import NO_ROOM, TrainingError, refusal
 
 NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
 """What torch says of main memory, and of what it asks of CUDA through other libraries."""
@@ -37,9 +37,10 @@ def named_failures(place: Path | str) -> Iterator[None]:
     except OSError as error:
         if error.errno not in NO_ROOM:
             raise
+        reason, advice = refusal(error.errno, str(error))
         raise TrainingError(
-            f"{place}: cannot be written ({error.strerror}); make room or choose another --out, "
-            "then run again to continue"
+            f"{place}: cannot be written: {reason}; {advice} or choose another --out, then run "
+            "again to continue"
         ) from error
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise _no_memory(place, error) from error

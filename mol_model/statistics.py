@@ -56,7 +56,7 @@ def clip_statistics(source: ClipSource, clips: Sequence[int] | None = None) -> C
     plan = [wanted[first : first + READ_AT_ONCE] for first in range(0, len(wanted), READ_AT_ONCE)]
     pixels = 0
     for numbers, batch in zip(plan, source.batches(plan), strict=True):
-        refuse_if_asked("while the clips were read")
+        refuse_if_asked("the clips were still being read")
         rows = list(numbers)
         values = batch.frames.flatten(1).long()  # whole numbers: the same sums on any device
         pixels = values.shape[1]

@@ -18,7 +18,7 @@ from pydantic import Field, field_validator
 from mol_model.config import ProtocolConfig, Settings
 from mol_model.fold_plan import plan_folds
 from mol_pipeline.contract.files import write_atomically
-from mol_pipeline.errors import ConfigError, StoppedOnRequest
+from mol_pipeline.errors import ConfigError, StoppedOnRequest, refusal
 
 TRAIN_COMMAND = "fit"
 """Command of `moltrain` that trains the folds of a run and pools them."""
@@ -167,7 +167,8 @@ def submit(jobs: LosoJobs, script: str, tasks: int) -> tuple[str, str]:
         jobs.directory.mkdir(parents=True, exist_ok=True)
         write_atomically(path, script.encode())
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be written ({error.strerror})") from error
+        reason, advice = refusal(error.errno, str(error))
+        raise ConfigError(f"{path}: cannot be written: {reason}; {advice}") from error
     array = _sbatch(f"--array=0-{tasks - 1}{jobs.array_limit}", str(path))
     pool = _sbatch(f"--dependency=afterok:{array}", "--kill-on-invalid-dep=yes", str(path))
     return array, pool

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mol_pipeline.contract.stopping import stopped_by_signals
 from mol_pipeline.databases.names import ALIASES, DATABASES, canonical_name
 from mol_pipeline.errors import (
     ConfigError,
@@ -101,14 +102,17 @@ encoding_option = click.option(
 @click.group(cls=ErrorMappingGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="mol-micro-expression", prog_name="molprep")
 @click.option("-v", "--verbose", count=True, help="More on stderr; twice for debugging.")
-def main(verbose: int) -> None:
+@click.pass_context
+def main(context: click.Context, verbose: int) -> None:
     """Prepare micro-expression databases for MOL.
 
     Exit codes: 0 done, 2 wrong command line, 3 wrong setting, 4 manifest and files
     disagree, 5 database or model missing or garbled, 6 some videos could not be
-    prepared (the others are written), 130 interrupted (run again to continue).
+    prepared (the others are written), 75 stopped by a batch system, 130 interrupted (both:
+    run again to continue).
     """
     set_log_level(verbose)
+    context.with_resource(stopped_by_signals())
 
 
 @main.command()

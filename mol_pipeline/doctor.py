@@ -44,6 +44,7 @@ def examine(out: Path, landmark_model: Path | None = None) -> Iterator[Check]:
         ("opencv-contrib-python", "prep"),
         ("dlib-bin", "prep"),
         ("distributed", "prep"),
+        ("cryptography", "prep"),
         ("python-calamine", "prep"),
         ("av", "prep"),
     ):

@@ -15,6 +15,7 @@ Both commands share this table, and `ErrorMappingGroup` turns it into exits.
 import errno
 import logging
 import os
+import re
 from pathlib import Path
 
 import click
@@ -33,6 +34,28 @@ NO_ENTRY = NO_ROOM | {
     errno.ENOTEMPTY,
 }
 """Errors of a place where a user's output cannot go: another place helps."""
+
+REFUSALS: dict[int, tuple[str, str]] = {
+    errno.ENOSPC: ("the disk is full", "make room"),
+    errno.EDQUOT: ("your disk quota is used up", "remove files of yours"),
+    errno.EFBIG: ("a file may not become so large here", "raise the limit ('ulimit -f')"),
+    errno.EROFS: ("the file system is read-only", "have it mounted for writing"),
+    errno.EACCES: ("no permission to write there", "ask for the right to write"),
+    errno.EPERM: ("writing there is not permitted", "ask for the right to write"),
+    errno.EIO: (
+        "the disk reports an input/output error",
+        "have it looked at (the system log names it)",
+    ),
+    errno.ESTALE: ("the network disk is out of reach", "see that it is mounted"),
+    errno.ENODEV: ("the disk is gone", "see that it is mounted"),
+    errno.ENXIO: ("the disk is gone", "see that it is mounted"),
+}
+"""What a disk refuses, and what helps."""
+
+LONGEST_REFUSAL = 120
+"""Letters that are passed on of what a library says of an error that has no number."""
+
+_NUMBER_IN_TEXT = re.compile(r"errno = (\d+)")
 
 INTERRUPTED_EXIT_CODE = 130
 
@@ -112,12 +135,34 @@ def check_place(out: Path) -> None:
         raise unwritable(out, error) from error
 
 
+def refusal(number: int | None, said: str = "") -> tuple[str, str]:
+    """Why something cannot be written, in a few words, and what to do about it.
+
+    Args:
+        number: Of the error (`errno`), as `refusal_number` finds it.
+        said: The system's or a library's own words, for a number without words here.
+    """
+    if number in REFUSALS:
+        return REFUSALS[number]
+    reason = os.strerror(number) if number else " ".join(said.split())
+    if len(reason) > LONGEST_REFUSAL:
+        reason = f"{reason[:LONGEST_REFUSAL]}..."
+    return reason or "the system does not say why", "look at that place"
+
+
+def refusal_number(error: OSError) -> int | None:
+    """Number of an error of writing; HDF5 has it in the midst of its words."""
+    if error.errno is None and (found := _NUMBER_IN_TEXT.search(str(error))):
+        return int(found[1])
+    return error.errno
+
+
 def unwritable(out: Path, error: OSError) -> ConfigError:
     """The error of an output that cannot be written, with the file at fault and the reason."""
     at = f" ({error.filename})" if error.filename and str(error.filename) != str(out) else ""
-    reason = error.strerror or " ".join(str(error).split())
+    reason, advice = refusal(refusal_number(error), str(error))
     return ConfigError(
-        f"--out {out}: cannot be written{at}: {reason}; make room, or choose another --out"
+        f"--out {out}: cannot be written{at}: {reason}; {advice}, or choose another --out"
     )
 
 

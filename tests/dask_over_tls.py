@@ -1,6 +1,7 @@
 """A Dask cluster of separate processes that speak TLS, started as docs/cluster.md says."""
 
 import contextlib
+import signal
 import subprocess
 import sys
 import time
@@ -58,3 +59,19 @@ def dask_over_tls(base):
         worker += ["--preload", "mol_pipeline.graph.worker_setup", "--local-directory", base]
         with dask_process(*worker, *dask_options(files)):
             yield address, files
+
+
+@contextlib.contextmanager
+def lone_scheduler(directory):
+    """Process and address of a plain scheduler without workers: what it is given waits."""
+    noted = directory / "scheduler.json"
+    arguments = ["scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", noted]
+    with dask_process(
+        *arguments, "--no-dashboard", "--dashboard-address", "127.0.0.1:0"
+    ) as process:
+        deadline = time.monotonic() + BEFORE_GIVING_UP
+        while not noted.exists() or '"address"' not in noted.read_text():
+            assert time.monotonic() < deadline, "the scheduler does not start"
+            time.sleep(0.1)
+        yield process, noted.read_text().partition('"address": "')[2].partition('"')[0]
+        process.send_signal(signal.SIGCONT)  # a test may have put it to sleep

@@ -1,5 +1,7 @@
 """Stop on request: SIGTERM and SIGUSR1 mean save and end, as batch systems ask before a limit.
 
+So does SIGHUP, of a terminal that closes, except under `nohup`.
+
 A command begins with `stopped_by_signals`: a signal ends it at once, with words and exit code 75.
 Work that can save what it has says so by `listen_for_stop`: there a signal is only noted, and the
 work looks where it can save. Nothing is ever torn down by the signal itself.
@@ -13,7 +15,9 @@ from types import FrameType
 
 from mol_pipeline.errors import StoppedOnRequest
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1) if hasattr(signal, "SIGUSR1") else (signal.SIGTERM,)
+STOP_SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGTERM", "SIGUSR1", "SIGHUP") if hasattr(signal, name)
+)
 
 _asked = threading.Event()
 
@@ -27,6 +31,16 @@ def _ask_and_end(number: int, frame: FrameType | None) -> None:
     refuse_if_asked()
 
 
+def _answerable() -> tuple[signal.Signals, ...]:
+    """Stop signals without a SIGHUP that `nohup` has set aside."""
+    hang_up = getattr(signal, "SIGHUP", None)
+    return tuple(
+        number
+        for number in STOP_SIGNALS
+        if number != hang_up or signal.getsignal(number) is not signal.SIG_IGN
+    )
+
+
 def asked_to_stop() -> bool:
     """Whether a stop signal came since the command began."""
     return _asked.is_set()
@@ -37,7 +51,7 @@ def ask_to_stop() -> None:
     _asked.set()
 
 
-def refuse_if_asked(words: str = "before anything was begun that must be saved") -> None:
+def refuse_if_asked(words: str = "what is finished is kept") -> None:
     """End here if a stop signal came.
 
     Args:
@@ -47,7 +61,7 @@ def refuse_if_asked(words: str = "before anything was begun that must be saved")
         StoppedOnRequest: If one came.
     """
     if _asked.is_set():
-        raise StoppedOnRequest(f"stopped on request {words}: run again to continue")
+        raise StoppedOnRequest(f"stopped on request: {words}; run again to continue")
 
 
 @contextmanager
@@ -56,7 +70,7 @@ def _answered_by(answer: "signal._HANDLER") -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may change the answer
         return
-    before = {number: signal.signal(number, answer) for number in STOP_SIGNALS}
+    before = {number: signal.signal(number, answer) for number in _answerable()}
     try:
         yield
     finally:
@@ -72,6 +86,11 @@ def stopped_by_signals() -> AbstractContextManager[None]:
     return _answered_by(_ask_and_end)
 
 
+def only_noted() -> AbstractContextManager[None]:
+    """In the block a stop signal is only noted, also where one came before: to put things away."""
+    return _answered_by(_ask)
+
+
 @contextmanager
 def listen_for_stop() -> Iterator[None]:
     """In the block a stop signal is only noted: the work looks by `asked_to_stop`.
@@ -79,7 +98,7 @@ def listen_for_stop() -> Iterator[None]:
     Raises:
         StoppedOnRequest: If one came before.
     """
-    with _answered_by(_ask):
+    with only_noted():
         refuse_if_asked()
         yield
 
@@ -103,7 +122,7 @@ def hold_stop_signals() -> Iterator[None]:
 
 def listen_from_now_on() -> None:
     """In a process that was started with stop signals held: note them until it ends."""
-    for number in STOP_SIGNALS:
+    for number in _answerable():
         signal.signal(number, _ask)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)

@@ -1,20 +1,24 @@
 """Where the work runs: processes of this machine, a running Dask cluster, or batch jobs."""
 
+import asyncio
+import concurrent.futures
 import contextlib
 import importlib.util
 import logging
-import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import dask
-from distributed import Client, Future, LocalCluster, Security, as_completed
+from distributed import Client, Future, LocalCluster, Security, Status, as_completed
+from distributed.client import ClosedClientError
 
+from mol_pipeline.contract.stopping import only_noted, refuse_if_asked
 from mol_pipeline.errors import ConfigError, StageError
 from mol_pipeline.graph.batch import BatchSettings, batch_cluster
-from mol_pipeline.graph.dask_settings import DASK_SETTINGS, PRELOAD, check_worker_memory
+from mol_pipeline.graph.dask_settings import DASK_SETTINGS
+from mol_pipeline.graph.local import local_cluster
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +30,25 @@ SCHEDULER_TIMEOUT = "20s"
 
 COUNT_WORKERS_EVERY = 5.0
 """Seconds between two questions to the scheduler how many workers it has."""
+
+NO_ANSWER_FOR = 60.0
+"""Seconds without an answer after which a scheduler is given up; it has its pauses."""
+
+ASK_FOR = 10.0
+"""Seconds to wait for one answer."""
+
+LONGEST_GOODBYE = 10.0
+"""Seconds to wait for a scheduler to let us go."""
+
+LOST = (
+    OSError,  # connections of Dask that break, time that runs out
+    ClosedClientError,
+    asyncio.CancelledError,
+    concurrent.futures.CancelledError,
+)
+"""What Dask raises, here and there, when a scheduler goes away."""
+
+HERE = "the scheduler in this process"
 
 NO_WORKER_FOR = 60.0
 """Seconds without a running worker after which it is not taken for a mere restart."""
@@ -73,9 +96,14 @@ class Crew:
     """Workers to plan for even if they are not there: work has to wait before jobs start."""
     local: LocalCluster | None = None
     """The cluster of this machine, if it is one: nobody else would replace its workers."""
+    at: str = ""
+    """Where the scheduler is, for messages."""
+    check: Callable[[], None] = lambda: None
+    """Called now and then; raises what else ends the work."""
     _workers: int = field(default=0, init=False)
     _counted: float = field(default=-COUNT_WORKERS_EVERY, init=False)
     _seen: float = field(default_factory=time.monotonic, init=False)
+    _answered: float = field(default_factory=time.monotonic, init=False)
     _replaced: int = field(default=0, init=False)
 
     def window(self) -> int:
@@ -90,26 +118,63 @@ class Crew:
         nearly full, would leave the build waiting: then another is started.
 
         Raises:
-            StageError: If none can be had.
+            StageError: If none can be had, or the scheduler is lost.
+            StoppedOnRequest: If a stop signal came.
         """
         while pool.count():
+            refuse_if_asked()
+            if self.is_lost():
+                raise self.loss("it ended, or the network between it and this machine did")
             batch = pool.next_batch(block=False)
             if not batch:
                 time.sleep(0.05)
+                self.check()
                 self._count()
                 self._replace_lost()
             yield from batch
 
+    def is_lost(self) -> bool:
+        """Whether the scheduler is gone for good; a broken connection is first made again."""
+        scheduler = self.local.scheduler if self.local is not None else None
+        if scheduler is not None and scheduler.status != Status.running:
+            return True
+        return self.client.status in {"closing", "closed"}
+
+    def loss(self, reason: str) -> StageError:
+        """What to say of a scheduler that is lost."""
+        return StageError(
+            f"{self.at} is lost ({reason}); what is finished is kept: see that it runs and run "
+            "again to continue"
+        )
+
     def _count(self) -> None:
-        now = time.monotonic()
-        if now - self._counted >= COUNT_WORKERS_EVERY:
-            # Of a local cluster only those that are not paused: a remote one has its own people.
-            scheduler = self.local.scheduler if self.local is not None else None
-            running = scheduler.running if scheduler is not None else self.client.nthreads()
-            self._workers = len(running)
-            self._counted = now
-            if self._workers:
-                self._seen = now
+        if time.monotonic() - self._counted < COUNT_WORKERS_EVERY:
+            return
+        self._counted = time.monotonic()
+        running = self._running()
+        if running is None:
+            if time.monotonic() - self._answered > NO_ANSWER_FOR:
+                raise self.loss(f"no answer for {NO_ANSWER_FOR:.0f} s")
+            return
+        self._answered = time.monotonic()
+        self._workers = running
+        if running:
+            self._seen = self._answered
+
+    def _running(self) -> int | None:
+        """How many workers the scheduler has; None if it does not say."""
+        scheduler = self.local.scheduler if self.local is not None else None
+        if scheduler is not None:
+            # Only those that are not paused: a remote cluster has its own people for that.
+            return len(scheduler.running)
+        remote = self.client.scheduler
+        if remote is None:
+            return None
+        try:
+            return len(self.client.sync(remote.ncores, callback_timeout=ASK_FOR))
+        except OSError as error:  # it is just being connected again, or gone
+            logger.debug("%s does not say how many workers it has (%s)", self.at, error)
+            return None
 
     def _replace_lost(self) -> None:
         if time.monotonic() - self._seen < NO_WORKER_FOR:
@@ -134,32 +199,43 @@ def connect(options: ClusterOptions) -> Iterator[Crew]:
 
     Raises:
         ConfigError: If no scheduler answers, or jobs cannot be had.
+        StageError: If the scheduler is lost while work is done.
     """
     if not logger.isEnabledFor(logging.DEBUG):
         logging.getLogger("distributed").setLevel(logging.ERROR)  # its own default is chatty
+    with contextlib.ExitStack() as opened:
+        crew = _crew(options, opened)
+        try:
+            yield crew
+        except LOST as error:
+            if not crew.is_lost():
+                raise  # something else
+            raise crew.loss(" ".join(str(error).split()) or type(error).__name__) from error
+
+
+def _crew(options: ClusterOptions, opened: contextlib.ExitStack) -> Crew:
+    """What `connect` gives; what must be closed again goes to `opened`."""
     if options.scheduler is not None:
-        with _client_of(options.scheduler, options.tls) as client:
-            yield Crew(client)
-        return
+        client = _client_of(options.scheduler, options.tls)
+        opened.callback(_close, client)
+        return Crew(client, at=options.scheduler)
     # A task whose worker died is tried elsewhere this often; then it is the task's fault.
-    dask.config.set({"distributed.scheduler.allowed-failures": options.retries, **DASK_SETTINGS})
+    failures = {"distributed.scheduler.allowed-failures": options.retries}
+    opened.enter_context(dask.config.set({**failures, **DASK_SETTINGS}))
     if options.batch is not None:
-        with batch_cluster(options.batch) as cluster, Client(cluster) as client:
-            yield Crew(client, at_least=options.batch.most_workers)
-        return
-    check_worker_memory(options.memory_limit)
-    cluster = LocalCluster(
-        n_workers=options.workers or os.cpu_count() or 1,
-        threads_per_worker=1,
-        processes=True,
-        host="127.0.0.1",
-        dashboard_address=":0",
-        memory_limit=options.memory_limit,
-        silence_logs=logging.CRITICAL,
-        preload=[PRELOAD],
-    )
-    with cluster, Client(cluster) as client:
-        yield Crew(client, local=cluster)
+        cluster = opened.enter_context(batch_cluster(options.batch))
+        crew = Crew(Client(cluster), at_least=options.batch.most_workers, at=HERE)
+    else:
+        cluster = opened.enter_context(local_cluster(options.workers, options.memory_limit))
+        crew = Crew(Client(cluster), local=cluster, at=HERE)
+    opened.callback(_close, crew.client)
+    return crew
+
+
+def _close(client: Client) -> None:
+    """Say goodbye to a scheduler that may be gone, or deaf."""
+    with only_noted(), contextlib.suppress(*LOST):
+        client.close(timeout=LONGEST_GOODBYE)
 
 
 def _client_of(address: str, tls: TlsFiles | None) -> Client:
@@ -175,6 +251,12 @@ def _client_of(address: str, tls: TlsFiles | None) -> Client:
         raise ConfigError(
             f"--scheduler {address}: --tls-ca, --tls-cert and --tls-key are for an address that "
             "begins with tls://; correct the address or leave them out"
+        )
+    if security is None and not address.startswith("inproc://"):
+        logger.warning(
+            "%s: not encrypted, and whoever reaches it runs programs as you; use tls:// "
+            "(docs/cluster.md)",
+            address,
         )
     try:
         return Client(address, timeout=SCHEDULER_TIMEOUT, security=security)

@@ -11,6 +11,8 @@ DASK_SETTINGS: dict[str, object] = {
     # Both keep an hour of history in every process; a build keeps its memory flat.
     "distributed.worker.profile.enabled": False,
     "distributed.admin.system-monitor.log-length": 120,
+    # Every worker has a web server, which asks nobody who he is: it shows nothing.
+    "distributed.worker.http.routes": [],
 }
 
 LEAST_MEMORY = 450 * 2**20

@@ -23,7 +23,7 @@ from mol_pipeline.contract.manifest import (
     write_manifest,
 )
 from mol_pipeline.databases.index import DatabaseIndex
-from mol_pipeline.errors import ConfigError, StageError
+from mol_pipeline.errors import REFUSALS, ConfigError, StageError, refusal_number
 from mol_pipeline.graph.cluster import ClusterOptions, connect, dashboard
 from mol_pipeline.graph.dispatch import Alike, Dispatcher
 from mol_pipeline.graph.fitness import THIS_PROCESS
@@ -135,9 +135,10 @@ def _room_to_write(out: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in LASTING:
+        number = refusal_number(error)
+        if number is None or number not in LASTING | REFUSALS.keys():
             raise
-        raise cannot_write(out, error.errno, error.strerror or str(error)) from error
+        raise cannot_write(out, number, error.strerror or str(error)) from error
 
 
 def _finished(place: Workplace, state: BuildState) -> Manifest | None:

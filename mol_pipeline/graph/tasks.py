@@ -18,7 +18,7 @@ from mol_pipeline.config import BuildConfig
 from mol_pipeline.contract.labels import LabelMapping
 from mol_pipeline.contract.manifest import RejectedVideo
 from mol_pipeline.databases.index import SourceVideo
-from mol_pipeline.errors import SourceError
+from mol_pipeline.errors import SourceError, refusal_number
 from mol_pipeline.graph.fitness import THIS_PROCESS, Identity, UnfitWorker, model_here, numbers
 from mol_pipeline.graph.ledger import Failure
 from mol_pipeline.graph.workplace import (
@@ -216,12 +216,12 @@ def _written(commission: Commission, work: Callable[[], Result]) -> Result:
         try:
             return work()
         except OSError as error:
-            if pause is None or error.errno in LASTING:
+            if pause is None or refusal_number(error) in LASTING:
                 if not commission.folder.path.is_dir():
                     raise UnfitWorker(
                         worker_name(), f"does not see {commission.folder.path}"
                     ) from error
                 text = error.strerror or str(error)
-                raise CannotWrite(worker_name(), error.errno or 0, text) from error
+                raise CannotWrite(worker_name(), refusal_number(error) or 0, text) from error
             time.sleep(pause)
     raise AssertionError  # the last try returns or raises

@@ -47,7 +47,7 @@ from mol_pipeline.contract.manifest import (
     ShardRecord,
     VideoRecord,
 )
-from mol_pipeline.errors import ConfigError, StageError
+from mol_pipeline.errors import ConfigError, StageError, refusal
 from mol_pipeline.shards import PreparedVideo
 
 LASTING = frozenset(
@@ -113,8 +113,9 @@ def cannot_write(out: Path, number: int, text: str) -> StageError:
     """What to say when a process cannot write."""
     if number == errno.ENOENT and not out.is_dir():
         return StageError(f"{out}: was removed while the build ran; run again to build it")
+    reason, advice = refusal(number, text)
     return StageError(
-        f"{out}: cannot write ({text}); finished shards are kept: make room and run again"
+        f"{out}: cannot be written: {reason}; finished shards are kept: {advice} and run again"
     )
 
 

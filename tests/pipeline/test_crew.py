@@ -1,19 +1,33 @@
-"""How many tasks are in flight while workers come and go."""
+"""Tasks in flight while workers come and go, and what is said when the scheduler goes."""
 
-from mol_pipeline.graph import cluster
-from mol_pipeline.graph.cluster import TASKS_PER_WORKER, Crew
+import signal
+import time
+
+import pytest
+from distributed import as_completed
+
+from mol_pipeline.errors import StageError
+from mol_pipeline.graph import ClusterOptions, cluster
+from mol_pipeline.graph.cluster import TASKS_PER_WORKER, Crew, connect
+from tests.dask_over_tls import lone_scheduler
 
 
 class ClientOf:
     """A client that counts how often it is asked for the workers."""
 
+    status = "running"
+
     def __init__(self, workers):
         self.workers = workers
         self.asked = 0
+        self.scheduler = self
 
-    def nthreads(self):
+    def ncores(self):
         self.asked += 1
         return dict.fromkeys(range(self.workers), 1)
+
+    def sync(self, function, callback_timeout):
+        return function()
 
 
 def test_work_waits_for_jobs_that_are_not_there_yet():
@@ -33,3 +47,37 @@ def test_workers_that_join_later_get_work(monkeypatch):
     client.workers = 0
     now += cluster.COUNT_WORKERS_EVERY
     assert crew.window() == TASKS_PER_WORKER  # never none: somebody may come
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGSTOP])
+def test_a_remote_scheduler_that_dies_or_falls_silent_is_named(tmp_path, monkeypatch, how):
+    monkeypatch.setattr(cluster, "SCHEDULER_TIMEOUT", "3s")
+    monkeypatch.setattr(cluster, "COUNT_WORKERS_EVERY", 0.2)
+    monkeypatch.setattr(cluster, "NO_ANSWER_FOR", 3.0)
+    monkeypatch.setattr(cluster, "ASK_FOR", 1.0)
+    monkeypatch.setattr(cluster, "LONGEST_GOODBYE", 1.0)
+    with lone_scheduler(tmp_path) as (process, address):
+        started = time.monotonic()
+
+        def lose_it():
+            with connect(ClusterOptions(scheduler=address)) as crew:
+                pool = as_completed([crew.client.submit(pow, 2, 5)])
+                process.send_signal(how)
+                for future in crew.finished(pool):
+                    pool.add(crew.client.submit(pow, 3, 5, key=f"again-{future.key}"))
+
+        with pytest.raises(StageError, match=rf"{address} is lost \(.*run again to continue"):
+            lose_it()
+        assert time.monotonic() - started < 20
+
+
+def test_a_local_scheduler_that_is_lost_is_named():
+
+    def lose_it():
+        with connect(ClusterOptions(workers=1)) as crew:
+            pool = as_completed([crew.client.submit(time.sleep, 60)])
+            crew.local.sync(crew.local.scheduler.close)
+            list(crew.finished(pool))
+
+    with pytest.raises(StageError, match="the scheduler in this process is lost"):
+        lose_it()

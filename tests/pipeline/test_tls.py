@@ -1,11 +1,16 @@
 """A build on a Dask cluster of separate processes that speak TLS to each other."""
 
+import os
+import signal
+
 import dask
 import pytest
 import trustme
 
 from mol_pipeline.cli import main
-from tests.dask_over_tls import dask_over_tls, our_options
+from mol_pipeline.graph import ClusterOptions, dispatch
+from mol_pipeline.graph.cluster import connect
+from tests.dask_over_tls import dask_over_tls, lone_scheduler, our_options
 from tests.fakes import FakeClip, write_samm_tree
 from tests.in_process import invoke
 
@@ -51,6 +56,36 @@ def test_with_the_certificate_the_bytes_are_those_of_a_local_build(cluster, data
     assert run(database, tmp_path / "local", "--workers", "1").exit_code == 0
     assert len(content(tmp_path / "local")) == 3
     assert content(tmp_path / "tls") == content(tmp_path / "local")
+
+
+def test_a_build_that_is_asked_to_stop_leaves_the_scheduler_to_others(
+    cluster, database, tmp_path, monkeypatch
+):
+    address, files = cluster
+    ask = dispatch.Dispatcher._hear
+
+    def ask_to_stop(*arguments):
+        ask(*arguments)
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    monkeypatch.setattr(dispatch.Dispatcher, "_hear", ask_to_stop)
+    options = ["--scheduler", address, *our_options(files)]
+    stopped = run(database, tmp_path / "out", *options)
+    assert stopped.exit_code == 75
+    assert "stopped on request: what is finished is kept; run again" in stopped.stderr
+    monkeypatch.undo()
+    assert run(database, tmp_path / "out", *options).exit_code == 0
+
+
+def test_a_scheduler_without_tls_is_warned_of_once(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr("mol_pipeline.graph.cluster.SCHEDULER_TIMEOUT", "3s")
+    with lone_scheduler(tmp_path) as (_, address), connect(ClusterOptions(scheduler=address)):
+        pass
+    warned = [one.message for one in caplog.records if one.name == "mol_pipeline.graph.cluster"]
+    assert warned == [
+        f"{address}: not encrypted, and whoever reaches it runs programs as you; use tls:// "
+        "(docs/cluster.md)"
+    ]
 
 
 def test_dask_settings_may_name_the_certificate(cluster, database, tmp_path):
