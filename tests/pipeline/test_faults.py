@@ -170,7 +170,7 @@ def test_a_worker_that_runs_out_of_memory_costs_its_video_only(undisturbed, tmp_
 
 @pytest.mark.parametrize("replacements", [3, 0])
 def test_a_local_worker_that_is_lost_for_good_is_replaced(monkeypatch, replacements):
-    monkeypatch.setattr(cluster_module, "NO_WORKER_FOR", 1.0)
+    monkeypatch.setattr(cluster_module, "NO_WORKER_FOR", 6.0 if replacements else 1.0)
     monkeypatch.setattr(cluster_module, "COUNT_WORKERS_EVERY", 0.2)
     monkeypatch.setattr(cluster_module, "MOST_REPLACEMENTS", replacements)
     with connect(ClusterOptions(workers=1)) as crew:
