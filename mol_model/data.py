@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from mol_model import processes
+from mol_model.given_data import check_given_together
 from mol_model.protocols import Sample, common_mapping, sample_of
 from mol_pipeline.contract.files import hash_document
 from mol_pipeline.contract.manifest import VideoRecord, read_manifest
@@ -131,6 +132,7 @@ class ShardSet(Dataset[ClipBatch | ManifestError]):
                 for shard in manifest.shards
             }
         )
+        check_given_together(self.directories, self.manifests)
         for directory, manifest in zip(self.directories, self.manifests, strict=True):
             check_against_shards(directory, manifest)
             if words := old_shards(directory, manifest):

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from mol_model.config import ProtocolConfig, ProtocolDocument
+from mol_model.given_data import check_given_together, clips_of_document
 from mol_model.protocols import (
     COMPOSITE_MAPPING,
     PROTOCOL_TITLES,
@@ -154,17 +155,12 @@ def plan_folds(
             f"the protocol is about {', '.join(sorted(databases))}; given are "
             f"{', '.join(sorted(given))}: name each with --shards or --index"
         )
+    check_given_together((*shards, *indexes), documents)
     mapping, names = common_mapping(documents, classes, protocol.name)
     samples: list[Sample] = []
     for document in documents:
-        clips = document.videos if isinstance(document, Manifest) else document.clips
+        clips = clips_of_document(document)
         samples += [one for clip in clips if (one := sample_of(clip, mapping, names))]
-    repeated = [key for key, n in Counter(sample.key for sample in samples).items() if n > 1]
-    if repeated:
-        raise ConfigError(
-            f"{repeated[0]} and {len(repeated) - 1} more videos are given twice; "
-            "name each database once"
-        )
     folds = make_folds(samples, names, protocol)
     synthetic = any(document.synthetic for document in documents)
     plan = FoldPlan(

@@ -20,6 +20,7 @@ from mol_pipeline.databases.builder import AnnotatedClip, IndexBuilder
 from mol_pipeline.databases.files import path_inside
 from mol_pipeline.databases.fitting import Numbers
 from mol_pipeline.databases.index import DatabaseIndex, SourceVideo
+from mol_pipeline.databases.own_people import FilesOfSubjects, refuse_two_spellings
 from mol_pipeline.databases.sources import PATTERN, Source, open_source
 from mol_pipeline.databases.tables import Columns, Row, has_columns, is_absent, read_table
 from mol_pipeline.errors import SourceError
@@ -50,7 +51,8 @@ class Custom:
         """List the videos of a CSV file; see `Adapter.index`.
 
         Raises:
-            SourceError: If a path leaves the root.
+            SourceError: If a path leaves the root, a person is written in two ways, or a file
+                is listed under two subjects.
         """
         builder = IndexBuilder(
             self.name, root, frames=frames, apply_corrections=apply_corrections, numbers=numbers
@@ -63,11 +65,13 @@ class Custom:
                     f"{table}, row {row.number}: path {row.text('path')!r} lies outside the root "
                     f"{root}; paths are relative to --root and stay below it"
                 )
+        refuse_two_spellings(table, rows)
+        files = FilesOfSubjects(table)
         for row in rows:
-            self._take(builder, row)
+            self._take(builder, row, files)
         return builder.finish(table)
 
-    def _take(self, builder: IndexBuilder, row: Row) -> None:
+    def _take(self, builder: IndexBuilder, row: Row, files: FilesOfSubjects) -> None:
         name = row.text("path").replace("\\", "/")
         onset, apex, offset = (row.text(column) for column in ("onset", "apex", "offset"))
         clip = AnnotatedClip(
@@ -90,6 +94,7 @@ class Custom:
         except (OSError, ValueError) as error:
             builder.reject(clip, "unreadable-video", f"{name}: {_reason(error)}")
             return
+        files.take(source, clip.subject, row.number)
         clip = replace(
             clip,
             onset=source.number(onset),
