@@ -7,7 +7,7 @@ DEMO ?= demo-output
 SUBJECTS ?= 8
 FIT ?=
 
-.PHONY: demo test trust test-slurm test-images check fix constraints clean
+.PHONY: demo test trust test-engines test-slurm test-images check fix constraints clean
 
 # The main job on synthetic faces: render, prepare, train and test, report.
 demo: $(VENV)/.installed
@@ -29,6 +29,10 @@ test: check
 # The long tests of what docs/trust.md promises: kills, flips, fuzz, hostile files. 15 minutes.
 trust: $(VENV)/.installed
 	$(BIN)/python -m tests.trust --page docs/trust.md --out benchmarks/results/trust.json
+
+# The same bytes on every engine and in every weather; prints a table. TABLE="--out FILE" keeps it.
+test-engines: $(VENV)/.installed
+	$(BIN)/python -m tests.chaos $(TABLE)
 
 # Jobs on a real SLURM, which is installed on this machine first: Debian, as root.
 test-slurm: $(VENV)/.installed

@@ -201,7 +201,7 @@ def _joined(manifests: Sequence[Manifest], rejected: tuple[RejectedVideo, ...]) 
             "corrections": _each_once(manifest.corrections for manifest in manifests),
             "notes": _notes(manifests, rejected),
             "counts": first.counts if whole else _counts(manifests),
-            "provenance": first.provenance if whole else _provenance(manifests),
+            "provenance": _provenance(manifests, whole=whole),
             "part": None,
         }
     )
@@ -212,14 +212,27 @@ def _notes(manifests: Sequence[Manifest], rejected: tuple[RejectedVideo, ...]) -
     absent = {one for manifest in manifests for one in manifest.rejected if _is_absent(one)}
     if held := absent - set(rejected):
         notes += (f"{len(held)} clip(s) that one of the builds lacks are in another",)
+    if len(kinds := _numbers(manifests)) > 1:
+        notes += (
+            f"made on {len(kinds)} kinds of processor or builds of a library, which compute "
+            "slightly different flow from equal frames",
+        )
     return notes
 
 
-def _provenance(manifests: Sequence[Manifest]) -> Provenance:
+def _numbers(manifests: Sequence[Manifest]) -> tuple[str, ...]:
+    return tuple(sorted({one for each in manifests for one in each.provenance.numbers}))
+
+
+def _provenance(manifests: Sequence[Manifest], *, whole: bool) -> Provenance:
     """What the joined builds were made from: what is common to all, and each by itself.
 
-    The fingerprint is a hash over theirs, in order; the annotation is named if it is one file.
+    For a build whose parts are `whole` together, that of the build. Of several builds the
+    fingerprint is a hash over theirs, in order; the annotation is named if it is one file.
     """
+    numbers = _numbers(manifests)
+    if whole:
+        return manifests[0].provenance.model_copy(update={"numbers": numbers})
     each = [
         one
         for manifest in manifests
@@ -236,6 +249,7 @@ def _provenance(manifests: Sequence[Manifest]) -> Provenance:
         index_options=options[0]
         if all(one == options[0] for one in options)
         else IndexOptions(corrections=all(one.corrections for one in options)),
+        numbers=numbers,
         joined=tuple(each),
     )
 

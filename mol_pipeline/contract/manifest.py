@@ -187,6 +187,9 @@ class Provenance(Record):
     source_fingerprint: str
     """Hash over names and sizes of all source frames."""
     index_options: IndexOptions = IndexOptions()
+    numbers: tuple[str, ...] = ()
+    """What the workers computed of one small picture, as hashes: one, unless parts of the build
+    were made on processors that compute differently."""
     joined: tuple["Provenance", ...] = ()
     """Of builds of different releases that `molprep merge` joined: each one's own, in order."""
 

@@ -1,6 +1,7 @@
 """Between the ledger and Dask: begin what the ledger gives out, tell it what came back."""
 
 import logging
+import time
 from asyncio import CancelledError as AsyncioCancelledError
 from collections.abc import Callable
 from concurrent.futures import CancelledError
@@ -12,7 +13,7 @@ from mol_pipeline.databases.index import SourceVideo
 from mol_pipeline.errors import ConfigError, StageError
 from mol_pipeline.graph import tasks
 from mol_pipeline.graph.cluster import Crew
-from mol_pipeline.graph.fitness import UnfitWorker
+from mol_pipeline.graph.fitness import Identity, UnfitWorker
 from mol_pipeline.graph.ledger import Attempt, Failure, Ledger, ShardLost, Trouble
 from mol_pipeline.graph.workplace import (
     DamagedSpool,
@@ -27,6 +28,14 @@ logger = logging.getLogger(__name__)
 
 GONE = (CancelledError, AsyncioCancelledError, TimeoutError)
 """What Dask raises for a result that nobody has any more."""
+
+INTRODUCE_YOURSELF = (
+    "__import__('mol_pipeline.graph.tasks', fromlist=['_']).THIS_PROCESS.model_dump()"
+)
+"""An expression, so that a worker without this program can answer too."""
+
+EXAMINE_EVERY_S = 5.0
+"""How often workers that joined meanwhile are looked for."""
 
 Books = Ledger[Outcome, Receipt]
 
@@ -84,6 +93,8 @@ class Dispatcher:
         self._take_shard = take_shard
         self._on_video = on_video
         self._alike = alike
+        self._examined: set[str] = set()
+        self._next_examination = 0.0
         self._begun: dict[object, Attempt] = {}
 
     def run(self, crew: Crew) -> None:
@@ -108,7 +119,34 @@ class Dispatcher:
                 crew.client.cancel(list(futures.values()), force=True)  # a scheduler of others
             raise
 
+    def _examine(self, client: Client) -> None:
+        """Ask workers that joined who they are, before a task of ours kills or misleads them.
+
+        Raises:
+            ConfigError: If one cannot run this program, or another state of it.
+        """
+        if time.monotonic() < self._next_examination or client.status != "running":
+            return
+        new = [address for address in client.nthreads() if address not in self._examined]
+        answers = (
+            client.run(eval, INTRODUCE_YOURSELF, workers=new, on_error="return") if new else {}
+        )
+        for address, answer in answers.items():
+            if isinstance(answer, OSError):
+                continue  # it left before it could answer
+            if isinstance(answer, BaseException):
+                raise ConfigError(
+                    f"worker {address} cannot run this program ({type(answer).__name__}: "
+                    f"{answer}); install the same version of it, and of everything it needs, there"
+                ) from answer
+            found = self._commission.builder.differences(Identity.model_validate(answer))
+            if found:
+                raise self._unfit(UnfitWorker(address, f"has {', '.join(found)}"))
+            self._examined.add(address)
+        self._next_examination = time.monotonic() + EXAMINE_EVERY_S
+
     def _begin(self, crew: Crew, pool: as_completed, futures: dict[object, Future]) -> None:
+        self._examine(crew.client)
         for attempt in self._ledger.take(crew.window()):
             future = self._submit(crew.client, attempt)
             self._begun[future.key] = attempt
@@ -186,11 +224,6 @@ class Dispatcher:
                 self._fail(attempt, Trouble.KILLED, f"KilledWorker: {error}")
             case SourceFault():
                 self._fail(attempt, Trouble.UNREACHABLE, str(error))
-            case ImportError():  # it cannot even load the task
-                raise ConfigError(
-                    f"a worker cannot run this program ({error}); install the same version of it "
-                    "and of everything it needs where the workers run"
-                ) from error
             case _:
                 self._fail(attempt, Trouble.BROKEN, f"{type(error).__name__}: {error}")
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mol_pipeline.config import BuildConfig
-from mol_pipeline.contract.build_state import BuildState
+from mol_pipeline.contract.build_state import UNFINISHED_CODES, BuildState
 from mol_pipeline.contract.files import hash_file
 from mol_pipeline.contract.holding import Busy, Hold
 from mol_pipeline.contract.manifest import (
@@ -27,15 +27,12 @@ from mol_pipeline.errors import REFUSALS, ConfigError, StageError, refusal_numbe
 from mol_pipeline.graph.cluster import ClusterOptions, connect, dashboard
 from mol_pipeline.graph.dispatch import Alike, Dispatcher
 from mol_pipeline.graph.fitness import THIS_PROCESS
-from mol_pipeline.graph.ledger import Failure, Ledger, Trouble, shard_members
+from mol_pipeline.graph.ledger import Failure, Ledger, shard_members
 from mol_pipeline.graph.tasks import Commission, WrittenShard
 from mol_pipeline.graph.workplace import LASTING, Outcome, Receipt, Workplace, cannot_write
 from mol_pipeline.landmarks import find_landmark_model, landmark_model_sha256
 from mol_pipeline.segments import cut_long_videos
 from mol_pipeline.shards import shard_problems
-
-TRIED_AGAIN = frozenset({Trouble.BROKEN.value, Trouble.UNREACHABLE.value})
-"""Reason codes that say nothing about the video itself: the next run tries it again."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +117,7 @@ def build(
         manifest = _manifest(index, config, state, receipts)
         write_manifest(manifest, place.out)
         failed = tuple(one for receipt in receipts for one in receipt.rejected)
-        if not any(one.code in TRIED_AGAIN for one in failed):
+        if not any(one.code in UNFINISHED_CODES for one in failed):
             place.close()
     return BuildResult(manifest, len(receipts) - kept, kept, failed)
 
@@ -182,6 +179,7 @@ def _restore_receipts(
             shard=shards.get(place.shard_path(number).name),
             videos=tuple(stored[key] for key in keys if key in stored),
             rejected=tuple(rejected[key] for key in keys if key in rejected),
+            numbers=manifest.provenance.numbers,
         )
         place.write_receipt(state, number, receipt)
 
@@ -235,7 +233,7 @@ class _Run:
     def _finished_shard(self, shard: int, videos: range) -> Receipt | None:
         """Receipt of a shard that an earlier run finished for good."""
         receipt = self._place.receipt(self._state, shard)
-        if receipt is None or any(one.code in TRIED_AGAIN for one in receipt.rejected):
+        if receipt is None or any(one.code in UNFINISHED_CODES for one in receipt.rejected):
             return None
         if len(receipt.videos) + len(receipt.rejected) != len(videos):
             return None
@@ -273,7 +271,7 @@ class _Run:
                 f"{self._place.out}: another build took it over while this one stood still ({busy})"
             ) from busy
         self._place.take_shard(self._state, shard, written.file, written.receipt)
-        if any(one.code in TRIED_AGAIN for one in written.receipt.rejected):
+        if any(one.code in UNFINISHED_CODES for one in written.receipt.rejected):
             return  # the next run needs the others again
         for video in self.ledger.outcomes(shard):
             self._commission.folder.forget(video)
@@ -331,6 +329,7 @@ def _manifest(
             annotation_sha256=state.annotation_sha256,
             source_fingerprint=state.source_fingerprint,
             index_options=index.options,
+            numbers=tuple(sorted({one for receipt in receipts for one in receipt.numbers})),
         ),
         shards=tuple(receipt.shard for receipt in receipts if receipt.shard is not None),
         videos=tuple(video for receipt in receipts for video in receipt.videos),
