@@ -43,10 +43,12 @@ STAMPED = frozenset({"mov", "mp4", "matroska", "webm"})
 HIDING = frozenset({"vp8", "mpeg4", "h263"})
 """Codecs with packets that show nothing, or two frames."""
 ALONE = frozenset(
-    {"mjpeg", "rawvideo", "ffv1", "huffyuv", "ffvhuff", "utvideo", "prores", "dnxhd", "dvvideo"}
+    {"mjpeg", "rawvideo", "huffyuv", "ffvhuff", "utvideo", "prores", "dnxhd", "dvvideo"}
     | {"png", "v210", "magicyuv", "jpeg2000", "r210", "cfhd"}
 )
 """Codecs whose every frame stands alone."""
+LOGGED = frozenset({"ffv1", "hevc", "wmv1", "wmv2", "msmpeg4v2", "msmpeg4v3"})
+"""Codecs whose decoders tell of damage in their log only, and of nothing else there."""
 LOOK_AHEAD = 32
 """Frames after the last one asked for that may still prove it damaged."""
 
@@ -77,7 +79,8 @@ class FilmLog:
 class _Survey:
     """The packets of the film in a file, in their order."""
 
-    stream: int
+    place: int
+    """Among the video streams."""
     codec: str
     plain: bool
     """Every packet is one shown frame at a known time: nothing need be decoded to count."""
@@ -218,6 +221,15 @@ class _Numbering:
             self.count += 1
         else:
             self._mark_group(self.count, words)
+
+    def suspect(self, packet: "av.Packet") -> None:
+        """Note a packet whose data its decoder does not believe; its frame will come."""
+        words = "the decoder's log names an error in it"
+        if packet.pts in self._stored:
+            self._mark_made_from(packet.pts, words)
+        else:
+            self._mark_group(self.count, words)
+            self._taint = f"it is in a group with frame {self.count}: {words}"
 
     def take(self, frame: "av.VideoFrame") -> int:
         """Number of the next frame."""
@@ -402,16 +414,39 @@ def _shown(
     """Frames as they are shown; a packet that cannot be decoded is noted and passed over."""
     import av
 
-    for packet in container.demux(container.streams[survey.stream]):
+    stream = container.streams.video[survey.place]
+    # With several threads for the parts of a frame FFmpeg forgets which frame was damaged.
+    stream.thread_type, stream.codec_context.thread_count = "NONE", 1
+    for packet in container.demux(stream):
         if numbering is not None:
             numbering.packet(packet)
         try:
-            frames = packet.decode()
+            frames = _decoded(packet, survey.codec, numbering)
         except (av.error.InvalidDataError, av.error.PatchWelcomeError):
             if numbering is not None:
                 numbering.failed(packet)
             continue
-        yield from frames  # type: ignore[misc]
+        yield from frames
+
+
+def _decoded(
+    packet: "av.Packet", codec: str, numbering: _Numbering | None
+) -> list["av.VideoFrame"]:
+    """What comes out of the decoder after a packet; what it complains of is noted."""
+    import av.logging
+
+    if numbering is None or codec not in LOGGED:
+        return packet.decode()  # type: ignore[return-value]
+    level = av.logging.get_level()
+    av.logging.set_level(av.logging.ERROR)
+    try:
+        with av.logging.Capture(local=True) as messages:
+            frames = packet.decode()
+    finally:
+        av.logging.set_level(level)
+    if messages:
+        numbering.suspect(packet)
+    return frames  # type: ignore[return-value]
 
 
 def _survey(path: Path) -> _Survey:
@@ -450,7 +485,7 @@ def _survey(path: Path) -> _Survey:
         codec = best.codec_context.name
         aspect = best.sample_aspect_ratio or best.codec_context.sample_aspect_ratio or Fraction(1)
         return _Survey(
-            stream=best.index,
+            place=list(streams).index(best),
             codec=codec,
             plain=_is_plain(container.format.name, codec, stamps, keys),
             stamps=stamps,

@@ -142,7 +142,8 @@ def _main(groups: list[list[_Name]]) -> tuple[list[_Name], list[_Name], str]:
     shown = f"{main[0].name} ({len(main)} files) and {others[0][0].name} ({len(others[0])} files)"
     kinds = "two series" if len(others) == 1 else f"{1 + len(others)} series"
     pattern = _shared_start([one.name for one in main]).rstrip("0123456789")
-    hint = f", e.g. {pattern}*" if pattern else ""
+    tells = pattern and not any(one.name.startswith(pattern) for one in aside)
+    hint = f", e.g. {pattern}*" if tells else ""
     return main, aside, f"holds {kinds} of frames, {shown}; name one of them{hint}"
 
 
