@@ -22,8 +22,8 @@ FRAMES = frozenset(range(0xC0, 0xD0)) - {DHT, 0xC8, 0xCC}
 FIRST_RESTART, LAST_RESTART = 0xD0, 0xD7
 BLOCK = 64
 """Coefficients of a block."""
-END = 4 * BLOCK
-"""Added to the place in a block by the code that ends it."""
+END, NO_CODE = 128, 255
+"""Added to the place in a block by the code that ends it, and by what is no code."""
 LONGEST_CODE = 16
 WHITE = 1024
 """A block's largest coefficient: eight times the distance from mid grey."""
@@ -43,6 +43,11 @@ class _Component:
     """Number of its table of steps."""
 
 
+_Codes = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+"""`[n]` bits of the code and its value, and `[n]` the places in the block that it advances
+(of a DC code the bits of its value)."""
+
+
 @dataclass
 class _Picture:
     """What the headers say."""
@@ -52,9 +57,8 @@ class _Picture:
     units: int = 0
     """Of a scan that holds all components."""
     restart: int = 0
-    tables: dict[int, NDArray[np.int16]] = field(default_factory=dict)
-    """By class (0 DC, 16 AC) and number: for each 16 bits, 64 times the places that a code
-    advances (DC: the bits of its value), plus the bits of code and value; 0 if it is none."""
+    tables: dict[int, "_Codes"] = field(default_factory=dict)
+    """By class (0 DC, 16 AC) and number, for all that 16 bits can be."""
     steps: dict[int, NDArray[np.int64]] = field(default_factory=dict)
     """`[64]` by number: what one unit of a coefficient is worth."""
 
@@ -159,26 +163,27 @@ def _take_header(picture: _Picture, marker: int, body: bytes) -> None:
         picture.restart = int.from_bytes(body[:2], "big")
 
 
-def _table(counts: Sequence[int], symbols: bytes, *, is_ac: bool) -> NDArray[np.int16]:
-    """One of `_Picture.tables`.
+def _table(counts: Sequence[int], symbols: bytes, *, is_ac: bool) -> _Codes:
+    """The codes of one table.
 
     Raises:
         IndexError: If there are more codes than symbols.
     """
-    table = np.zeros(1 << LONGEST_CODE, dtype=np.int16)
+    bits = np.ones(1 << LONGEST_CODE, dtype=np.uint8)
+    places = np.full(1 << LONGEST_CODE, NO_CODE, dtype=np.uint8)
     code = taken = 0
     for length, count in enumerate(counts, start=1):
         for _ in range(count):
             symbol = symbols[taken]
             run, size = divmod(symbol, 16) if is_ac else (0, symbol)
-            places = size if not is_ac else run + 1 if size or run == 15 else END
             if size <= LONGEST_CODE and (size or run in {0, 15}):
                 low = code << (LONGEST_CODE - length)
                 high = (code + 1) << (LONGEST_CODE - length)
-                table[low:high] = length + size + BLOCK * places
+                bits[low:high] = length + size
+                places[low:high] = size if not is_ac else run + 1 if size or run else END
             code, taken = code + 1, taken + 1
         code <<= 1
-    return table
+    return bits, places
 
 
 def _scan_damage(picture: _Picture, header: bytes, data: bytes) -> str | None:
@@ -239,32 +244,31 @@ def _intervals(data: bytes) -> list[bytes] | None:
 
 
 def _part_damage(
-    data: bytes, unit: Sequence[_Block], units: int, tables: dict[int, NDArray[np.int16]]
+    data: bytes, unit: Sequence[_Block], units: int, tables: dict[int, _Codes]
 ) -> str | None:
     """Follow the codes of all blocks from bit to bit."""
     codes = dict(_codes(data, {number for one in unit for number in (one.dc, one.ac)}, tables))
-    bits = 8 * len(data)
-    at = 0
+    steps = [(one, *codes[one.dc], *codes[one.ac]) for one in unit]
     means = dict.fromkeys((block.component for block in unit), 0)
-    for block in itertools.chain.from_iterable(itertools.repeat(unit, units)):
-        if at >= bits:
-            return SHORT
-        code = codes[block.dc][at]
-        if not code:
-            return BROKEN
-        at += code % BLOCK
-        means[block.component] += _value(data, at, code // BLOCK)
-        if abs(means[block.component]) * block.step > WHITE + block.step:
-            return "a block of it is brighter than white or darker than black"
-        steps, place = codes[block.ac], 1
+    bits, at = 8 * len(data), 0
+    # This loop runs once for every code of the picture: nothing in it that is not needed.
+    for block, dc_bits, dc_size, ac_bits, ac_places in itertools.chain.from_iterable(
+        itertools.repeat(steps, units)
+    ):
+        size = dc_size[at]
+        if size == NO_CODE:
+            return SHORT if at >= bits else BROKEN
+        at += dc_bits[at]
+        if size:
+            means[block.component] += _value(data, at, size)
+            if abs(means[block.component]) * block.step > WHITE + block.step:
+                return "a block of it is brighter than white or darker than black"
+        place = 1
         while place < BLOCK:
-            if at >= bits:
-                return SHORT
-            code = steps[at]
-            if not code:
-                return BROKEN
-            at += code % BLOCK
-            place += code // BLOCK
+            place += ac_places[at]
+            at += ac_bits[at]
+        if place >= NO_CODE:
+            return SHORT if at > bits else BROKEN
         if BLOCK < place < END:
             return "a block of it is too long"
     if at > bits:
@@ -283,12 +287,14 @@ def _value(data: bytes, end: int, size: int) -> int:
 
 
 def _codes(
-    data: bytes, wanted: set[int], tables: dict[int, NDArray[np.int16]]
-) -> Iterator[tuple[int, memoryview]]:
-    """For each table what it says at every bit of the data."""
+    data: bytes, wanted: set[int], tables: dict[int, _Codes]
+) -> Iterator[tuple[int, tuple[bytes, bytes]]]:
+    """For each table what it says at every bit of the data, and past its end that there is none."""
     padded = np.frombuffer(data + b"\xff\xff\xff", dtype=np.uint8).astype(np.uint32)
     words = (padded[:-2] << 16) | (padded[1:-1] << 8) | padded[2:]
     shifts = np.arange(8, 0, -1, dtype=np.uint32)
     windows = ((words[:-1, None] >> shifts) & 0xFFFF).astype(np.uint16).ravel()
+    past = b"\x01" * 64, bytes([NO_CODE]) * 64
     for number in wanted:
-        yield number, tables[number][windows].data
+        bits, places = (table[windows].tobytes() for table in tables[number])
+        yield number, (bits + past[0], places + past[1])

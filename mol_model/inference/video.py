@@ -2,10 +2,11 @@
 
 import bisect
 import itertools
+import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,7 +78,7 @@ def open_video(path: Path) -> SourceVideo:
         clip=path.stem,
         raw_label="",
         key_frames=KeyFrames(),
-        folder=source.path.name,
+        folder=PurePath(os.path.relpath(source.path, path.parent)).as_posix(),
         frames=source.frames,
         times=source.times,
         rate=source.rate,
