@@ -40,6 +40,12 @@ TIERS = (
         ("tests/pipeline/test_faults.py", "-k", "killed"),
         {"MOL_TEST_KILLS": "20"},
     ),
+    Tier(
+        "flips and edits",
+        ("tests/pipeline/test_integrity.py", "tests/model/test_changed_shards.py"),
+        {"MOL_TEST_FLIPS": "300"},
+    ),
+    Tier("hostile shards", ("tests/pipeline/test_hostile_shards.py",)),
 )
 """Longest first."""
 
