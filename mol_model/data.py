@@ -27,7 +27,7 @@ from mol_pipeline.contract.shard_guard import ShardGuard
 from mol_pipeline.contract.shard_layout import CLIP_ARRAYS_BY_NAME, HDF5_DAMAGE
 from mol_pipeline.contract.stopping import hold_stop_signals
 from mol_pipeline.errors import ConfigError, ManifestError
-from mol_pipeline.shard_file import check_against_shards, old_shards, open_shard
+from mol_pipeline.shard_file import check_against_shards, open_shard
 
 READ_ARRAYS = ("frames", "flow", "landmarks")
 """What training reads of a shard."""
@@ -134,8 +134,7 @@ class ShardSet(Dataset[ClipBatch | ManifestError]):
         )
         check_given_together(self.directories, self.manifests)
         for directory, manifest in zip(self.directories, self.manifests, strict=True):
-            check_against_shards(directory, manifest)
-            if words := old_shards(directory, manifest):
+            if words := check_against_shards(directory, manifest):
                 logger.warning("%s", words)
         self.mapping, self.classes = common_mapping(self.manifests, mapping, protocol)
         self.frames = self._clip_length()

@@ -328,7 +328,7 @@ def verify(
     settings in the manifest.
     """
     from mol_pipeline.contract.manifest import read_manifest
-    from mol_pipeline.shard_file import old_shards
+    from mol_pipeline.shard_file import check_against_shards
     from mol_pipeline.shards import directory_problems
 
     manifest = read_manifest(directory)
@@ -350,7 +350,7 @@ def verify(
     click.echo(
         f"{directory}: {len(manifest.shards)} shards, {total:,} bytes: all as in the manifest"
     )
-    if words := old_shards(directory, manifest):
+    if words := check_against_shards(directory, manifest):
         click.echo(words, err=True)
 
 

@@ -6,7 +6,7 @@ file as pixels. So whatever `mol_pipeline.contract.shard_layout` does not name i
 anything is read. Both commands open shards here and nowhere else.
 """
 
-import logging
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from mol_pipeline.contract.agreement import (
 from mol_pipeline.contract.files import is_plain_file
 from mol_pipeline.contract.manifest import Manifest, ShardRecord, VideoRecord
 from mol_pipeline.contract.shard_layout import (
-    CLIP_ARRAYS,
+    CLIP_ARRAYS_BY_NAME,
     HDF5_DAMAGE,
     LONGEST_CLIP,
     READABLE_VERSIONS,
@@ -33,8 +33,6 @@ from mol_pipeline.contract.shard_layout import (
     text_columns,
 )
 from mol_pipeline.errors import ManifestError
-
-logger = logging.getLogger(__name__)
 
 COMPRESSORS = frozenset(
     {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, hdf5plugin.Blosc2.filter_id}
@@ -65,110 +63,117 @@ def open_shard(path: Path) -> h5py.File:
             f"{path}: cannot be opened as HDF5 ({error}); run molprep verify"
         ) from error
     try:
-        problem = _layout_problem(file)
-    except HDF5_DAMAGE as error:
-        problem = f"cannot be read as a shard ({error})"
-    if problem:
+        _check_layout(file)
+    except HDF5_DAMAGE as error:  # of which a foreign layout is one
         file.close()
-        raise ManifestError(f"{path}: {problem}; run molprep verify")
+        what = str(error) if isinstance(error, _Foreign) else f"cannot be read as a shard ({error})"
+        raise ManifestError(f"{path}: {what}; run molprep verify") from error
     return file
 
 
-def _layout_problem(file: h5py.File) -> str | None:
+class _Foreign(ValueError):
     """The first thing by which an open file is no shard of ours."""
+
+
+def _check_layout(file: h5py.File) -> None:
     version = file.attrs.get("schema_version")
     if not isinstance(version, int | np.integer) or version not in READABLE_VERSIONS:
         readable = " and ".join(map(str, READABLE_VERSIONS))
-        return f"schema version {str(version)[:40]}, this program reads {readable}"
+        raise _Foreign(f"schema version {str(version)[:40]}, this program reads {readable}")
     if file.userblock_size:
-        return "begins with a user block, which shards have not"
-    columns = {*text_columns(int(version)), *VIDEO_NUMBER_COLUMNS}
-    names = {array.name for array in CLIP_ARRAYS}
-    problem = _member_problem(file, names, h5py.Dataset, {VIDEO_TABLE})
-    problem = problem or _member_problem(file, {VIDEO_TABLE}, h5py.Group, names)
-    problem = problem or _member_problem(file[VIDEO_TABLE], columns, h5py.Dataset, set())
-    if problem:
-        return problem
-    shape = file["frames"].shape
-    if len(shape) != 4 or not 2 <= shape[1] <= LONGEST_CLIP or not shape[0]:
-        return f"frames: has the shape {shape}"
-    rows, frames = shape[:2]
-    for array in CLIP_ARRAYS:
-        if problem := _clip_array_problem(file[array.name], array, rows, frames, int(version)):
-            return f"{array.name}: {problem}"
+        raise _Foreign("begins with a user block, which shards have not")
+    _check_names(file, {*CLIP_ARRAYS_BY_NAME, VIDEO_TABLE})
     table = file[VIDEO_TABLE]
-    videos = table["clip"].shape
+    if not isinstance(table, h5py.Group):
+        raise _Foreign(f"{VIDEO_TABLE}: is no group")
+    columns = (*text_columns(int(version)), *VIDEO_NUMBER_COLUMNS)
+    _check_names(table, set(columns))
+    arrays = {name: _dataset(file, name) for name in CLIP_ARRAYS_BY_NAME}
+    shape = arrays["frames"].shape
+    if len(shape) != 4 or not 2 <= shape[1] <= LONGEST_CLIP or not shape[0]:
+        raise _Foreign(f"frames: has the shape {shape}")
+    rows, frames = shape[:2]
+    for name, dataset in arrays.items():
+        _check_clip_array(dataset, CLIP_ARRAYS_BY_NAME[name], rows, frames, int(version))
+    videos = _dataset(table, "clip").shape
+    if len(videos) != 1 or not 1 <= videos[0] <= rows:
+        raise _Foreign(f"{VIDEO_TABLE}: has the shape {videos}, for {rows} clips")
     for column in columns:
-        if problem := _column_problem(table[column], videos, rows, int(version)):
-            return f"{VIDEO_TABLE}/{column}: {problem}"
-    return None
+        _check_column(_dataset(table, column), column, videos, int(version))
 
 
-def _member_problem(group: h5py.Group, names: set[str], kind: type, others: set[str]) -> str | None:
-    """What is wrong with the names in a group, without following any."""
+def _check_names(group: h5py.Group, names: set[str]) -> None:
+    """Refuse other names, and links to elsewhere, without following any."""
     found = set(group)
-    for name in sorted(found ^ (names | others)):
-        return f"{name!r} {'is no part of a shard' if name in found else 'is missing'}"
-    for name in sorted(names):
-        if group.get(name, getclass=True, getlink=True) is not h5py.HardLink:
-            return f"{name}: is a link to elsewhere, which is not followed"
-        if not isinstance(group[name], kind):
-            return f"{name}: is no {kind.__name__.lower()}"
-    return None
+    for name in sorted(found ^ names):
+        raise _Foreign(f"{name!r} {'is no part of a shard' if name in found else 'is missing'}")
+    for name in names:
+        if group.id.links.get_info(name.encode()).type != h5py.h5l.TYPE_HARD:
+            raise _Foreign(f"{name}: is a link to elsewhere, which is not followed")
 
 
-def _storage_problem(dataset: h5py.Dataset, compressed: bool, version: int) -> str | None:
-    """What is wrong with where and how the bytes of a dataset lie."""
+def _dataset(group: h5py.Group, name: str) -> h5py.Dataset:
+    found = group[name]
+    if not isinstance(found, h5py.Dataset):
+        raise _Foreign(f"{name}: is no dataset")
+    return found
+
+
+def _check_storage(
+    name: str, dataset: h5py.Dataset, dtype: np.dtype, *, compressed: bool, version: int
+) -> None:
+    """Refuse a dataset whose bytes lie elsewhere, are not all there, or are not in our form."""
     made = dataset.id.get_create_plist()
     layout = made.get_layout()
     if made.get_external_count() or layout not in {h5py.h5d.CHUNKED, h5py.h5d.CONTIGUOUS}:
-        return "its data lie in another file or dataset, which is not read"
-    filters = [made.get_filter(number)[0] for number in range(made.get_nfilters())]
-    foreign = set(filters) - {h5py.h5z.FILTER_FLETCHER32} - (COMPRESSORS if compressed else set())
+        raise _Foreign(f"{name}: its data lie in another file or dataset, which is not read")
+    filters = {made.get_filter(number)[0] for number in range(made.get_nfilters())}
+    foreign = filters - {h5py.h5z.FILTER_FLETCHER32} - (COMPRESSORS if compressed else set())
     if foreign:
-        return f"is stored through filter {min(foreign)}, which shards do not use"
+        raise _Foreign(f"{name}: is stored through filter {min(foreign)}, which shards do not use")
     if version > 1 and h5py.h5z.FILTER_FLETCHER32 not in filters:
-        return "carries no checksums"
+        raise _Foreign(f"{name}: carries no checksums")
     chunks = 1
     if layout == h5py.h5d.CHUNKED:
-        chunks = dataset.shape[0] // dataset.chunks[0]
+        chunks = dataset.shape[0] // made.get_chunk()[0]
         if dataset.id.get_num_chunks() != chunks:
-            return "parts of it are missing"
-    if not COMPRESSORS & set(filters):
-        checksums = FLETCHER32_BYTES * chunks * len(filters)
-        text = h5py.check_string_dtype(dataset.dtype)
+            raise _Foreign(f"{name}: parts of it are missing")
+    if not COMPRESSORS & filters:
+        text = h5py.check_string_dtype(dtype)
         loose = text is not None and text.length is None  # version 1: each text in HDF5's heap
-        size = HEAP_REFERENCE_BYTES if loose else dataset.dtype.itemsize
-        if dataset.id.get_storage_size() != dataset.size * size + checksums:
-            return "parts of it are missing"
-    return None
+        size = HEAP_REFERENCE_BYTES if loose else dtype.itemsize
+        checksums = FLETCHER32_BYTES * chunks * len(filters)
+        if dataset.id.get_storage_size() != math.prod(dataset.shape) * size + checksums:
+            raise _Foreign(f"{name}: parts of it are missing")
 
 
-def _clip_array_problem(
+def _check_clip_array(
     dataset: h5py.Dataset, array: ClipArray, rows: int, frames: int, version: int
-) -> str | None:
-    if dataset.dtype != array.dtype or dataset.shape != (rows, *array.row_shape(frames)):
-        return f"is {dataset.dtype} {dataset.shape}, for {rows} clips of {frames} frames"
+) -> None:
+    dtype, shape = dataset.dtype, dataset.shape
+    if dtype != array.dtype or shape != (rows, *array.row_shape(frames)):
+        raise _Foreign(f"{array.name}: is {dtype} {shape}, for {rows} clips of {frames} frames")
     if dataset.chunks != array.chunk_shape(rows, frames):
-        return f"has chunks of {dataset.chunks}"
-    return _storage_problem(dataset, array.is_compressed(frames), version)
+        raise _Foreign(f"{array.name}: has chunks of {dataset.chunks}")
+    _check_storage(
+        array.name, dataset, dtype, compressed=array.is_compressed(frames), version=version
+    )
 
 
-def _column_problem(
-    dataset: h5py.Dataset, videos: tuple[int, ...], rows: int, version: int
-) -> str | None:
-    if len(videos) != 1 or not 1 <= videos[0] <= rows or dataset.shape != videos:
-        return f"has the shape {dataset.shape}, for {rows} clips"
-    text = h5py.check_string_dtype(dataset.dtype)
-    name = dataset.name.rpartition("/")[2]
+def _check_column(dataset: h5py.Dataset, name: str, videos: tuple[int, ...], version: int) -> None:
+    dtype = dataset.dtype
+    text = h5py.check_string_dtype(dtype)
+    if dataset.shape != videos:
+        raise _Foreign(f"{VIDEO_TABLE}/{name}: has the shape {dataset.shape}, not {videos}")
     if name in VIDEO_NUMBER_COLUMNS:
-        if dataset.dtype != np.dtype("<i4"):
-            return f"is {dataset.dtype}"
-    elif text is None or (text.length is None) != (version == 1):
-        return f"is {dataset.dtype}, no text"
+        fits = dtype == np.dtype("<i4")
+    else:
+        fits = text is not None and (text.length is None) == (version == 1)
+    if not fits:
+        raise _Foreign(f"{VIDEO_TABLE}/{name}: is {dtype}")
     if dataset.chunks != (None if version == 1 else videos):
-        return f"has chunks of {dataset.chunks}"
-    return _storage_problem(dataset, False, version)
+        raise _Foreign(f"{VIDEO_TABLE}/{name}: has chunks of {dataset.chunks}")
+    _check_storage(f"{VIDEO_TABLE}/{name}", dataset, dtype, compressed=False, version=version)
 
 
 def _attribute(file: h5py.File, name: str) -> str:
@@ -220,43 +225,33 @@ def shard_file_problems(
     yield from shard_disagreements(manifest, shard, videos, contents)
 
 
-def check_against_shards(directory: Path, manifest: Manifest) -> None:
+def check_against_shards(directory: Path, manifest: Manifest) -> str | None:
     """Prove that a manifest agrees with itself and with the tables inside its shards.
 
     Every reader of shards calls this; bytes are not hashed (`shards.shard_problems` does it).
+
+    Returns:
+        What to say where shards or the manifest are of version 1; None if none is.
 
     Raises:
         ManifestError: If it does not; names the first difference and how many there are.
     """
     problems = list(manifest_problems(manifest))
+    old = 0
     if not problems:
-        problems = [
-            f"{shard.file}: {words}"
-            for shard, videos in _shards_with_videos(manifest)
-            for words in shard_file_problems(directory / shard.file, manifest, shard, videos)
-        ]
+        videos = videos_by_shard(manifest)
+        for shard in manifest.shards:
+            with open_shard(directory / shard.file) as file:
+                contents = read_contents(file)
+            old += contents.schema_version == 1
+            found = shard_disagreements(manifest, shard, videos[shard.file], contents)
+            problems += [f"{shard.file}: {words}" for words in found]
     if problems:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         raise ManifestError(
             f"{directory}: manifest and shards disagree: {problems[0]}{more}; "
             f"run 'molprep verify {directory}'"
         )
-
-
-def _shards_with_videos(
-    manifest: Manifest,
-) -> Iterator[tuple[ShardRecord, Sequence[VideoRecord]]]:
-    videos = videos_by_shard(manifest)
-    for shard in manifest.shards:
-        yield shard, videos[shard.file]
-
-
-def old_shards(directory: Path, manifest: Manifest) -> str | None:
-    """What to say where shards or the manifest are of version 1; None if none is."""
-    old = 0
-    for shard in manifest.shards:
-        with open_shard(directory / shard.file) as file:
-            old += int(file.attrs["schema_version"]) == 1
     parts = [f"{old} of {len(manifest.shards)} shards carry no checksums"] * bool(old)
     parts += ["the manifest carries no hash of itself"] * (manifest.schema_version == 1)
     if not parts:

@@ -182,11 +182,6 @@ def _video_disagreements(number: int, video: VideoRecord, contents: ShardContent
 
 def _face_frames(video: VideoRecord, contents: ShardContents) -> dict[str, int]:
     statuses = contents.face_status[video.first_row : video.first_row + video.rows]
-    values, counts = np.unique(statuses, return_counts=True)
     names = {int(status): status.name.lower() for status in FaceStatus}
-    return dict(
-        sorted(
-            (names.get(int(value), str(value)), int(count))
-            for value, count in zip(values, counts, strict=True)
-        )
-    )
+    counts = enumerate(np.bincount(statuses.ravel()).tolist())
+    return dict(sorted((names.get(value, str(value)), count) for value, count in counts if count))
