@@ -32,6 +32,7 @@ from mol_pipeline.graph.tasks import Commission, WrittenShard
 from mol_pipeline.graph.workplace import LASTING, Outcome, Receipt, Workplace, cannot_write
 from mol_pipeline.landmarks import find_landmark_model, landmark_model_sha256
 from mol_pipeline.segments import cut_long_videos
+from mol_pipeline.shard_file import check_against_shards
 from mol_pipeline.shards import shard_problems
 
 
@@ -104,6 +105,7 @@ def build(
     with _room_to_write(place.out), place.locked() as hold:
         finished = None if overwrite else _finished(place, state)
         if finished is not None and not list(shard_problems(place.out, finished.shards)):
+            check_against_shards(place.out, finished)
             failed = _failed_in_processing(finished, index)
             return BuildResult(finished, 0, len(finished.shards), failed)
         place.open_state(state, overwrite=overwrite)
