@@ -3,7 +3,8 @@
 import logging
 import pickle
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
@@ -70,8 +71,10 @@ class ClipSource:
             return self.resident.take(clips)
         return self.data.read(clips).to(self.device)
 
-    def batches(self, plan: Iterable[Sequence[int]]) -> Iterator[ClipBatch]:
+    def batches(self, plan: Iterable[Sequence[int]]) -> Generator[ClipBatch]:
         """Batch after batch, on the device, read and sent ahead of their use.
+
+        To be closed (`contextlib.closing`): what reads ahead ends then.
 
         Raises:
             ManifestError: If a shard cannot be read.
@@ -83,16 +86,17 @@ class ClipSource:
         return _sent_ahead(batches, self.device) if on_cuda else batches
 
 
-def _sent_ahead(batches: Iterator[ClipBatch], device: torch.device) -> Iterator[ClipBatch]:
+def _sent_ahead(batches: Generator[ClipBatch], device: torch.device) -> Generator[ClipBatch]:
     """Copy each batch to a CUDA device while the one before it is in use."""
     copies = torch.cuda.Stream(device)
     waiting: tuple[ClipBatch, torch.cuda.Event] | None = None
-    for batch in batches:
-        with torch.cuda.stream(copies):
-            sent = batch.to(device), copies.record_event()
-        if waiting is not None:
-            yield _arrived(*waiting, device)
-        waiting = sent
+    with closing(batches):
+        for batch in batches:
+            with torch.cuda.stream(copies):
+                sent = batch.to(device), copies.record_event()
+            if waiting is not None:
+                yield _arrived(*waiting, device)
+            waiting = sent
     if waiting is not None:
         yield _arrived(*waiting, device)
 

@@ -6,7 +6,7 @@ import math
 import queue
 import signal
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from mol_pipeline.contract.manifest import VideoRecord, read_manifest
 from mol_pipeline.contract.parent import end_with_parent
 from mol_pipeline.contract.shard_guard import ShardGuard
 from mol_pipeline.contract.shard_layout import CLIP_ARRAYS_BY_NAME, HDF5_DAMAGE
-from mol_pipeline.contract.stopping import hold_stop_signals
+from mol_pipeline.contract.stopping import hold_stop_signals, leave_stopping_to_parent
 from mol_pipeline.errors import ConfigError, ManifestError
 from mol_pipeline.shard_file import check_against_shards, open_shard
 
@@ -42,6 +42,7 @@ def _begin_reading(number: int) -> None:
     """Process that reads: ends with the one that trains, and leaves every signal to it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with_parent()
+    leave_stopping_to_parent()
 
 
 @dataclass(frozen=True)
@@ -253,7 +254,7 @@ class ShardSet(Dataset[ClipBatch | ManifestError]):
 
     def batches(
         self, plan: Iterable[Sequence[int]], *, workers: int = 0, pin: bool = False
-    ) -> Iterator[ClipBatch]:
+    ) -> Generator[ClipBatch]:
         """Read batch after batch ahead of their use.
 
         Args:
@@ -278,7 +279,7 @@ class ShardSet(Dataset[ClipBatch | ManifestError]):
 
     def _batches_by_processes(
         self, plan: Iterable[Sequence[int]], workers: int, pin: bool
-    ) -> Iterator[ClipBatch]:
+    ) -> Generator[ClipBatch]:
         loader: DataLoader[ClipBatch | ManifestError] = DataLoader(
             self,
             batch_size=None,
@@ -291,12 +292,15 @@ class ShardSet(Dataset[ClipBatch | ManifestError]):
         )
         with hold_stop_signals():  # a batch is still needed while this process saves and ends
             batches = iter(loader)
-        for batch in batches:
-            if isinstance(batch, ManifestError):
-                raise batch
-            yield batch
+        try:
+            for batch in batches:
+                if isinstance(batch, ManifestError):
+                    raise batch
+                yield batch
+        finally:
+            del batches  # ends the processes, also where a traceback keeps this frame
 
-    def _batches_by_thread(self, plan: Iterable[Sequence[int]], pin: bool) -> Iterator[ClipBatch]:
+    def _batches_by_thread(self, plan: Iterable[Sequence[int]], pin: bool) -> Generator[ClipBatch]:
         ready: queue.Queue[ClipBatch | BaseException | None] = queue.Queue(READ_AHEAD)
         stopped = threading.Event()
 

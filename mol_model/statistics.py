@@ -5,6 +5,7 @@ A fold adds up the clips of its training part, so nothing of a test subject is i
 
 import math
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,12 +56,13 @@ def clip_statistics(source: ClipSource, clips: Sequence[int] | None = None) -> C
     landmarks = np.zeros((count, 68, 2), np.float32)
     plan = [wanted[first : first + READ_AT_ONCE] for first in range(0, len(wanted), READ_AT_ONCE)]
     pixels = 0
-    for numbers, batch in zip(plan, source.batches(plan), strict=True):
-        refuse_if_asked("the clips were still being read")
-        rows = list(numbers)
-        values = batch.frames.flatten(1).long()  # whole numbers: the same sums on any device
-        pixels = values.shape[1]
-        grey[0, rows] = values.sum(dim=1).cpu().numpy()
-        grey[1, rows] = values.square().sum(dim=1).cpu().numpy()
-        landmarks[rows] = batch.landmarks[:, 1:].double().mean(dim=1).cpu().numpy()
+    with closing(source.batches(plan)) as batches:
+        for numbers, batch in zip(plan, batches, strict=True):
+            refuse_if_asked("the clips were still being read")
+            rows = list(numbers)
+            values = batch.frames.flatten(1).long()  # whole numbers: the same sums on any device
+            pixels = values.shape[1]
+            grey[0, rows] = values.sum(dim=1).cpu().numpy()
+            grey[1, rows] = values.square().sum(dim=1).cpu().numpy()
+            landmarks[rows] = batch.landmarks[:, 1:].double().mean(dim=1).cpu().numpy()
     return ClipStatistics(pixels, grey[0], grey[1], landmarks)

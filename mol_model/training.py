@@ -5,7 +5,8 @@ stopped continues to the same numbers without any state of a generator.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -189,8 +190,12 @@ class _FoldTraining:
         if start < steps:
             self.directory.mkdir(parents=True, exist_ok=True)
             self.model.train()
-            with MetricLog(self.directory, keep_steps=start, write=processes.rank() == 0) as log:
-                self._loop(start, steps, log)
+            wholes, part = self._plan(start, steps)
+            with (
+                MetricLog(self.directory, keep_steps=start, write=processes.rank() == 0) as log,
+                closing(self.source.batches([clips[part] for clips in wholes])) as batches,
+            ):
+                self._loop(start, wholes, part, batches, log)
             # The state of Adam is of no more use.
             self._save(steps, keep_optimiser=False)
         processes.wait()
@@ -200,7 +205,8 @@ class _FoldTraining:
         restore(tensors, self.model)
         return self.model, record
 
-    def _loop(self, start: int, steps: int, log: MetricLog) -> None:
+    def _plan(self, start: int, steps: int) -> tuple[list[list[int]], slice]:
+        """The clips of each step that is left, and which of them are this process's."""
         training, data = self.config.training, self.source.data
         size = min(training.batch_size, len(self.clips))
         if processes.count() > 1 and len(self.clips) < training.batch_size:
@@ -211,8 +217,17 @@ class _FoldTraining:
         )
         for _ in range(start):
             next(plan)
-        wholes = [next(plan) for _ in range(start, steps)]
-        batches = self.source.batches([clips[part] for clips in wholes])
+        return [next(plan) for _ in range(start, steps)], part
+
+    def _loop(
+        self,
+        start: int,
+        wholes: list[list[int]],
+        part: slice,
+        batches: Iterator[ClipBatch],
+        log: MetricLog,
+    ) -> None:
+        training, steps = self.config.training, start + len(wholes)
         pending: _Pending | None = None
         since, clips_done, waited = time.monotonic(), 0, 0.0
         for step, whole in enumerate(wholes, start=start):
@@ -222,7 +237,7 @@ class _FoldTraining:
             terms = self._step(step, whole, part, batch)
             self._look_at(pending)
             pending = _Pending(step, batch.clips, terms)
-            clips_done += size
+            clips_done += len(whole)
             done = step + 1
             if done % training.log_every == 0 or done == steps:
                 self._look_at(pending)

@@ -7,6 +7,7 @@ Work that can save what it has says so by `listen_for_stop`: there a signal is o
 work looks where it can save. Nothing is ever torn down by the signal itself.
 """
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -126,3 +127,21 @@ def listen_from_now_on() -> None:
         signal.signal(number, _ask)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+
+
+def leave_stopping_to_parent() -> None:
+    """In a helper that was started with stop signals held: end only when its parent says so.
+
+    The parent may still need it while it saves and ends, and ends it with SIGTERM when it exits:
+    who sent a signal tells the two apart. Where the system does not say who, the helper goes on
+    until the parent closes it or is gone.
+    """
+    if not hasattr(signal, "sigwaitinfo"):
+        return
+
+    def wait() -> None:
+        while signal.sigwaitinfo(STOP_SIGNALS).si_pid != os.getppid():
+            pass
+        os._exit(0)
+
+    threading.Thread(target=wait, name="waits for the parent's word", daemon=True).start()

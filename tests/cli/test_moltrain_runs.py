@@ -10,18 +10,22 @@ import time
 from functools import partial
 from pathlib import Path
 
+import psutil
 import pytest
 
 from mol_model.cli import main
 from mol_model.comparison import mcnemar
 from tests.in_process import run_here
 from tests.model.shard_fixture import write_shards
+from tests.tally import tally
 
 BIN = Path(sys.executable).parent
 TINY = ["--preset", "tiny", "--device", "cpu", "--set", "training.log_every=1"]
 SMALL = [*TINY, "--set", "training.batch_size=4", "--set", "model.dropout=0.0"]
 SMALL += ["--set", "training.learning_rate=0.0003"]
 ALONE = ["--jobs", "1"]
+KILLS = int(os.environ.get("MOL_TEST_KILLS", "4"))
+"""A quarter of them with several processes; MOL_TEST_KILLS=40 for the long version."""
 
 
 here = partial(run_here, main)
@@ -66,6 +70,42 @@ def wait_for_step(process, run, step):
     pytest.fail(f"no step {step}: {process.communicate()[1]}")
 
 
+def start(*arguments):
+    """A process with a group of its own."""
+    command = [str(BIN / "moltrain"), *map(str, arguments)]
+    return subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+BY_PROCESSES = ["--set", "data.cache=stream", "--set", "data.workers=1"]
+
+
+@pytest.mark.parametrize("moment", range(max(1, KILLS // 4)))
+def test_no_process_outlives_a_main_process_that_is_killed(shards, whole, tmp_path, moment):
+    """Two folds at once, each with a process that reads; the rerun follows at once."""
+    out = tmp_path / "run"
+    arguments = ["loso", "--shards", shards, "--out", out, *SMALL, "--steps", 12]
+    arguments += ["--set", "training.checkpoint_every=2"]
+    with tally("SIGKILLs of moltrain, folds and readers at work") as tried:
+        process = start(*arguments, *BY_PROCESSES, "--jobs", 2)
+        wait_for_step(process, out, 1 + moment % 10)
+        with tried():
+            family = psutil.Process(process.pid).children(recursive=True)
+            assert len(family) >= 4
+            process.kill()
+            process.communicate()
+            again = here(*arguments, "--folds", 0, *ALONE)
+            assert again.returncode == 0, again.stderr
+            assert not psutil.wait_procs(family, timeout=5)[1]
+            assert log_of(out) == log_of(whole)
+            assert (out / "predictions.csv").read_text() == (whole / "predictions.csv").read_text()
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -9), (signal.SIGUSR1, 75)])
 def test_a_run_that_is_stopped_or_killed_ends_with_the_same_numbers(
     shards, whole, tmp_path, number, code
@@ -73,10 +113,9 @@ def test_a_run_that_is_stopped_or_killed_ends_with_the_same_numbers(
     out = tmp_path / "run"
     arguments = ["loso", "--shards", shards, "--out", out, *SMALL, "--steps", 12, "--folds", 0]
     arguments += ["--set", "training.checkpoint_every=2"]
-    command = [str(BIN / "moltrain"), *map(str, arguments)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = start(*arguments, *BY_PROCESSES)
     wait_for_step(process, out, 5)
-    os.kill(process.pid, number)
+    os.killpg(process.pid, number)  # as a batch system does: also the process that reads
     stderr = process.communicate(timeout=60)[1]
     assert process.returncode == code, stderr
     if code == 75:
@@ -87,7 +126,7 @@ def test_a_run_that_is_stopped_or_killed_ends_with_the_same_numbers(
     assert (first["fold"], first["state"], second["state"]) == ("samm-006", "stopped", "waiting")
 
     assert moltrain(*arguments).returncode == 0
-    # checkpoint_every is a setting, but no number depends on it.
+    # How clips reach the network is a setting, and checkpoint_every: no number depends on them.
     assert log_of(out) == log_of(whole)
     assert (out / "predictions.csv").read_text() == (whole / "predictions.csv").read_text()
     assert "samm-006" in here("status", out).stdout
@@ -96,10 +135,9 @@ def test_a_run_that_is_stopped_or_killed_ends_with_the_same_numbers(
 def test_several_folds_at_once_save_when_they_are_asked_to_stop(shards, tmp_path):
     out = tmp_path / "run"
     arguments = ["loso", "--shards", shards, "--out", out, *SMALL, "--steps", 500, "--jobs", 2]
-    command = [str(BIN / "moltrain"), *map(str, arguments)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = start(*arguments)
     wait_for_step(process, out, 2)
-    process.terminate()
+    os.killpg(process.pid, signal.SIGTERM)
     stderr = process.communicate(timeout=120)[1]
     assert process.returncode == 75, stderr
     assert "those in work saved their state" in stderr
