@@ -114,7 +114,7 @@ def evaluate_fold(
     shape = mean_landmarks - (ALIGNED_PX - model.crop_px) // 2
     predictions = []
     for video in fold.test:
-        refuse_if_asked(f"while fold {fold.name} was tested; its model is saved")
+        refuse_if_asked(f"fold {fold.name} was still being tested, its model is saved")
         scores, logits = [], []
         for clips in in_parts(data.clips_of([video])):
             inputs = test_inputs(source.read(clips), normalisation, model.crop_px)

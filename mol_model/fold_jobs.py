@@ -218,7 +218,7 @@ def _note(error: MolError) -> MolError:
     Returns the error without its traceback and causes: these hold the fold's network, optimiser
     and batches in memory for as long as the error is kept.
     """
-    logger.error("%s", error)
+    logger.error("%s", str(error))  # a record of a log may be kept, and must not keep the error
     return type(error)(str(error))
 
 
