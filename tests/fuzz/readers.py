@@ -36,6 +36,7 @@ from mol_pipeline.databases.registry import ADAPTERS
 from mol_pipeline.graph.batch import BatchSettings
 from mol_pipeline.merge import merge
 from tests.databases.releases import affwild2, examples
+from tests.fuzz.judge import allowed
 from tests.model.shard_fixture import write_shards
 
 ROOT = Path(__file__).parents[2]
@@ -83,7 +84,7 @@ def _prediction(fold: str, number: int) -> VideoPrediction:
 
 
 def write_run(out: Path) -> Path:
-    """A finished run of two folds, another that failed and one that is at work, as it lies there."""
+    """A run of two finished folds, one that failed and one that is at work."""
     config = RunConfig(model=TINY, training=TrainingConfig(steps=2))
     predictions = []
     for number, fold in enumerate(("samm-006", "samm-007")):
@@ -146,21 +147,10 @@ def _run(place: Path) -> Reader:
             lambda out: [load_predictions(fold) for fold in (out / "folds").glob("*-00[67]")],
             lambda out: [read_metric_log(fold) for fold in (out / "folds").iterdir()],
         ):
-            yield_named(reads, folder)
+            with allowed(folder):
+                reads(folder)
 
     return Reader("run directory", _files(whole), read, weight=3)
-
-
-class Refused(Exception):
-    """Errors with a name, of several readers of one input."""
-
-
-def yield_named(reads: Callable[[Path], Any], folder: Path) -> None:
-    """Read; a named error does not keep the next reader from its turn."""
-    from tests.fuzz.judge import allowed
-
-    with allowed(folder):
-        reads(folder)
 
 
 def _manifest(place: Path) -> list[Reader]:
@@ -207,8 +197,10 @@ def _checkpoint(place: Path) -> list[Reader]:
     documents = {name: held for name, held in files.items() if name.endswith(".json")}
 
     def read(out: Path) -> None:
-        yield_named(lambda where: load_checkpoint(where / "checkpoint"), out)
-        yield_named(lambda where: load_model(where, CPU), out)
+        with allowed(out):
+            load_checkpoint(out / "checkpoint")
+        with allowed(out):
+            load_model(out, CPU)
 
     return [
         Reader("checkpoint JSON", documents, read, weight=2, beside=folder),
@@ -252,9 +244,8 @@ def _tables(place: Path) -> list[Reader]:
 
     def read_own(folder: Path) -> None:
         for path in sorted(folder.glob("*.csv")):
-            yield_named(
-                lambda root, path=path: ADAPTERS["custom"].index(root, annotation=path), folder
-            )
+            with allowed(folder):
+                ADAPTERS["custom"].index(folder, annotation=path)
 
     readers.append(Reader("list of own videos", texts, read_own, 4, own))
     wild = affwild2({"v1": [0, 4, -1, 6]}, {"v1": [1, 2, 3, 4]})
