@@ -29,6 +29,7 @@ from mol_model.release_import import (
     read_release,
     release_classes,
 )
+from mol_pipeline.contract.documents import Unreadable, read_document, shortened
 from mol_pipeline.contract.files import atomically, hash_file, write_atomically
 from mol_pipeline.errors import TrainingError, refusal, refusal_number
 
@@ -147,9 +148,11 @@ def read_record(path: Path) -> CheckpointRecord:
     """
     document = _document(path)
     try:
-        record = CheckpointRecord.model_validate_json(document.read_bytes())
+        record = CheckpointRecord.model_validate_json(read_document(document))
     except FileNotFoundError:
         raise TrainingError(f"{document}: no checkpoint there") from None
+    except Unreadable as error:
+        raise TrainingError(f"{document}: {error}") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
@@ -194,7 +197,7 @@ def _load_tensors(path: Path, record: CheckpointRecord) -> dict[str, Tensor]:
     except FileNotFoundError:
         raise
     except (OSError, SafetensorError) as error:
-        raise TrainingError(f"{target}: cannot be read ({error})") from error
+        raise TrainingError(f"{target}: cannot be read ({shortened(error)})") from error
 
 
 def load_model(path: Path, device: torch.device) -> tuple[MOL, CheckpointRecord]:
@@ -208,9 +211,33 @@ def load_model(path: Path, device: torch.device) -> tuple[MOL, CheckpointRecord]
         TrainingError: If a file is missing, damaged, or of another format.
     """
     record, tensors = load_checkpoint(record_path(path))
+    _check_shapes(path, record, tensors)
     model = build_network(record.config.model)
     restore(tensors, model)
     return model.to(device).eval(), record
+
+
+def _check_shapes(path: Path, record: CheckpointRecord, tensors: Mapping[str, Tensor]) -> None:
+    """Compare what a checkpoint's settings describe with its tensors, before memory is taken.
+
+    Raises:
+        TrainingError: If they are of different networks.
+    """
+    try:
+        with torch.device("meta"):
+            described = build_network(record.config.model).state_dict()
+    except (RuntimeError, TypeError, ValueError, ArithmeticError) as error:
+        raise TrainingError(
+            f"{path}: its settings describe no network ({shortened(error)})"
+        ) from error
+    weights = model_weights(tensors)
+    for name, value in described.items():
+        if name not in weights or weights[name].shape != value.shape:
+            held = tuple(weights[name].shape) if name in weights else "nothing"
+            raise TrainingError(
+                f"{path}: checkpoint of another network: {name} has {held}, its settings say "
+                f"{tuple(value.shape)}"
+            )
 
 
 def model_weights(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -4,7 +4,7 @@ Marks as in `docs/paper-map.md`: P the paper says, R the authors' release does, 
 assume (a decision record tells why).
 """
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -39,18 +39,23 @@ class FlowHeadConfig(Settings):
     """Step between displacements, feature pixels (R)."""
 
 
+Width = Annotated[int, Field(ge=1, le=8192)]
+"""Channels of a layer. The limits here are far above any network of this field; a checkpoint that
+says more would fill the memory before anything else could be said about it."""
+
+
 class ModelConfig(Settings):
     """The network of MOL."""
 
     flavour: Literal["paper", "release"] = "paper"
     """The paper's equations, or what the authors' released code computes (for its weights)."""
-    classes: int = Field(default=5, ge=2)
+    classes: int = Field(default=5, ge=2, le=1000)
     """Expression classes (P Sec. 4.1.1)."""
-    frames: int = Field(default=8, ge=2)
+    frames: int = Field(default=8, ge=2, le=1000)
     """t (P Sec. 4.1.3)."""
-    crop_px: int = Field(default=128, ge=64, multiple_of=64)
+    crop_px: int = Field(default=128, ge=64, le=1024, multiple_of=64)
     """Side of the network's input (P Sec. 4.1.3); the flow head halves it six times."""
-    stem_channels: tuple[int, int, int, int] = (8, 32, 64, 128)
+    stem_channels: tuple[Width, Width, Width, Width] = (8, 32, 64, 128)
     """Output channels of the stem's convolutions (P Table I, R); the last is C."""
     f5c_blocks: int = Field(default=1, ge=0, le=3)
     """F5C blocks in each branch of a pair (P Table X); 0 is `w/o F5C` of Table IX."""
@@ -58,19 +63,19 @@ class ModelConfig(Settings):
     """What stands in the place of FCC (P Tables IX and XI)."""
     use_ccc: bool = True
     """CCC in the F5C block (P Table IX)."""
-    neighbours: int = Field(default=4, ge=1)
+    neighbours: int = Field(default=4, ge=1, le=1000)
     """k of the CCC graph (R; the paper tuned it by cross-validation)."""
     expression_input: ExpressionInput = "concatenate"
     """How the features of a pair reach the expression head (P Table XII)."""
-    expression_channels: int = Field(default=32, ge=1)
+    expression_channels: Width = 32
     """Channels of the 3-D convolution (R)."""
-    expression_hidden: int = Field(default=256, ge=1)
+    expression_hidden: Width = 256
     """Width of the classifier's hidden layer (R)."""
     dropout: float = Field(default=0.5, ge=0.0, lt=1.0)
     """Before both fully-connected layers of the classifier (R)."""
-    landmark_channels: int = Field(default=32, ge=1)
+    landmark_channels: Width = 32
     """Channels of the landmark head's convolution (R)."""
-    landmark_hidden: int = Field(default=512, ge=1)
+    landmark_hidden: Width = 512
     """Width of the landmark head's hidden layer (R)."""
     flow: FlowHeadConfig = FlowHeadConfig()
     use_expression: bool = True

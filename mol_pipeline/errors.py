@@ -108,11 +108,23 @@ def set_log_level(verbose: int) -> None:
     logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
 
 
+LONGEST_LINE = 1000
+"""Characters of an error: what stands in a damaged file may be part of it."""
+
+
+def one_line(error: Exception) -> str:
+    """What is said of an error: on one line, the middle of a very long one left out."""
+    text = " ".join(str(error).split())
+    if len(text) <= LONGEST_LINE:
+        return text
+    return f"{text[: LONGEST_LINE // 2]} ... {text[-LONGEST_LINE // 3 :]}"
+
+
 class _Failure(click.ClickException):
     """What click shows for a deliberate error: its message on one line."""
 
     def __init__(self, error: MolError) -> None:
-        super().__init__(" ".join(str(error).split()))
+        super().__init__(one_line(error))
         self.exit_code: int = error.exit_code  # type: ignore[misc]  # click reads it so
 
 

@@ -186,3 +186,27 @@ def test_a_frame_that_says_too_much_is_not_decoded(tmp_path):
     path.write_bytes(png(30_000, 30_000))
     with pytest.raises(ValueError, match="30000 x 30000 pixels"):
         read_image(path)
+
+
+def test_a_pickle_is_refused_without_advice(tmp_path):
+    import torch
+
+    from mol_model.release_import import read_release
+    from mol_pipeline.errors import TrainingError
+
+    class Harm:
+        def __reduce__(self):
+            return print, ("harm",)
+
+    for name, value in {"code": Harm(), "list": [1], "keys": {1: torch.ones(2)}}.items():
+        torch.save(value, tmp_path / f"{name}.pt")
+    (tmp_path / "text.pt").write_text("weights")
+    (tmp_path / "empty.pt").touch()
+    os.mkfifo(tmp_path / "pipe.pt")
+    for path in sorted(tmp_path.glob("*.pt")):
+        with pytest.raises(TrainingError) as caught:
+            read_release(path)
+        text = str(caught.value)
+        assert str(path) in text and len(text) < 400 + len(str(path))
+        for advice in ("weights_only", "allowlist", "safe_globals", "trust"):
+            assert advice not in text

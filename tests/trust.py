@@ -35,6 +35,7 @@ class Tier:
 
 
 TIERS = (
+    Tier("damaged documents", ("tests/fuzz",), {"MOL_FUZZ_INPUTS": "10000"}),
     Tier(
         "kills of molprep",
         ("tests/pipeline/test_faults.py", "-k", "killed"),

@@ -106,7 +106,7 @@ def _describe(kind: type[BaseModel], error: ValidationError) -> str:
             near = difflib.get_close_matches(where, _names(kind), n=1, cutoff=0.0)
             problems.append(f"{where}: no such setting; did you mean {near[0]}?")
         elif not where:  # settings that do not go together; the message names them
-            problems.append(problem["msg"].removeprefix("Value error, "))
+            problems.append(shortened(problem["msg"].removeprefix("Value error, ")))
         else:
             problems.append(
                 f"{where}: {problem['msg']} (got {shortened(repr_of(problem['input']))})"

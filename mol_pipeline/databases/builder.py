@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from mol_pipeline.contract.documents import shortened
 from mol_pipeline.contract.gaps import gaps_between
 from mol_pipeline.contract.manifest import (
     IndexOptions,
@@ -239,7 +240,7 @@ class IndexBuilder:
                 subject=clip.subject,
                 clip=clip.clip,
                 code=code,
-                message=f"{message} ({clip.where})" if clip.where else message,
+                message=shortened(f"{message} ({clip.where})" if clip.where else message, 1000),
             )
         )
 

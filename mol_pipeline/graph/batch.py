@@ -106,7 +106,7 @@ class BatchSettings(Settings):
     def _duration(cls, value: str) -> str:
         try:
             dask.utils.parse_timedelta(value)
-        except (ValueError, KeyError) as error:
+        except (ValueError, LookupError, OverflowError) as error:
             raise ValueError("is no time; write e.g. 90s, 5m, 2h") from error
         return value
 
