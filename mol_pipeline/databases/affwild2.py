@@ -128,7 +128,7 @@ class AffWild2:
                     "expression": "macro",
                 },
                 frame_labels=tuple(labelled[number] for number, _ in chosen),
-                remarks=best.left_out,
+                remarks=best.remarks,
             ),
         )
 

@@ -497,6 +497,6 @@ class IndexBuilder:
                 frames=chosen,
                 missing=gaps_between((number for number, _ in chosen), low, high),
                 annotations={name: text for name, text in clip.annotations.items() if text},
-                remarks=(*remarks, *best.left_out),
+                remarks=(*remarks, *best.remarks),
             )
         )

@@ -1,5 +1,6 @@
 """Of several folders that may hold a clip's frames, the one that does; equal ones are compared."""
 
+import contextlib
 import filecmp
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from pathlib import Path
 from mol_pipeline.contract.manifest import KeyFrames
 from mol_pipeline.databases.files import FrameFolder, list_series
 from mol_pipeline.databases.fitting import Fit, Frames, Misfit, Numbers, fit
+from mol_pipeline.frames import image_remarks
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,14 @@ class Candidate:
     fit: Fit
     left_out: tuple[str, ...]
     """Images of the folder that are none of its frames, a sentence each."""
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What is left out of the folder, and what its images say will be done to them."""
+        with contextlib.suppress(OSError):  # a build waits for the disk, or names the file
+            first = self.folder.path / self.fit.frames[0][1]
+            return (*self.left_out, *image_remarks(first))
+        return self.left_out
 
 
 def best_folder(

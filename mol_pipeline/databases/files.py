@@ -38,6 +38,23 @@ def require_root(root: Path, title: str) -> Path:
     return root
 
 
+def on_disk(path: Path) -> Path | None:
+    """A path as it is on disk, its letters composed or not; None if it is not there.
+
+    A Mac writes a letter and its accent as two signs, a table as one.
+    """
+    if path.exists():
+        return path
+    if path.name in {"", "..", "."} or path == path.parent:
+        return None
+    parent = on_disk(path.parent)
+    if parent is None or not parent.is_dir():
+        return None
+    wanted = composed(path.name)
+    found = [entry.name for entry in parent.iterdir() if composed(entry.name) == wanted]
+    return parent / min(found) if found else None
+
+
 def folder_inside(root: Path, name: str, option: str) -> Path:
     """A folder under the root that a user named.
 
@@ -47,6 +64,7 @@ def folder_inside(root: Path, name: str, option: str) -> Path:
     path = root / name
     if not _is_inside(path, root):
         raise SourceError(f"{option} {name}: lies outside the root {root}; name a folder below it")
+    path = on_disk(path) or path
     if not path.is_dir():
         raise SourceError(f"{option} {name}: no such folder below {root}")
     return path

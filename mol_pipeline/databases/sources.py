@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
-from mol_pipeline.databases.files import composed, list_series
+from mol_pipeline.databases.files import list_series, on_disk
 from mol_pipeline.films import probe_film
 from mol_pipeline.frames import image_remarks
 from mol_pipeline.timing import steps_text, unequal_times
@@ -120,20 +120,3 @@ def _no_frames(folder: Path) -> str:
     names = sorted(entry.name for entry in folder.iterdir() if entry.is_file())
     held = f" (it holds {', '.join(names[:2])}{', ...' if len(names) > 2 else ''})" if names else ""
     return f"the folder holds no image with a number in its name{held}"
-
-
-def on_disk(path: Path) -> Path | None:
-    """A path as it is on disk, its letters composed or not; None if it is not there.
-
-    A Mac writes a letter and its accent as two signs, a table as one.
-    """
-    if path.exists():
-        return path
-    if path.name in {"", "..", "."} or path == path.parent:
-        return None
-    parent = on_disk(path.parent)
-    if parent is None or not parent.is_dir():
-        return None
-    wanted = composed(path.name)
-    found = [entry.name for entry in parent.iterdir() if composed(entry.name) == wanted]
-    return parent / min(found) if found else None
