@@ -25,6 +25,8 @@ class Weather:
     failures: int = 0
     """Opens that fail; then the disk is well again."""
     numbers: tuple[int, ...] = PASSING
+    only_writing: bool = False
+    """Files that are only read are left alone: a full disk can be read."""
     share: float = 0.3
     """Of the opens, as long as failures are left."""
     slowest_s: float = 0.0
@@ -32,9 +34,11 @@ class Weather:
     chance: random.Random = field(default_factory=lambda: random.Random(0))
     lock: Lock = field(default_factory=Lock)
 
-    def meet(self, path: str) -> None:
+    def meet(self, path: str, mode: str) -> None:
         """Fail, wait, or do nothing."""
         if not any(place in path for place in self.places):
+            return
+        if self.only_writing and not set(mode) & set("wxa+"):
             return
         with self.lock:
             pause = self.chance.uniform(0, self.slowest_s)
@@ -69,4 +73,4 @@ def end() -> None:
 
 def _hook(event: str, arguments: tuple[object, ...]) -> None:
     if event == "open" and _now is not CALM and isinstance(arguments[0], str):
-        _now.meet(arguments[0])
+        _now.meet(arguments[0], str(arguments[1] or ""))
