@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mol_pipeline.contract.documents import read_document
+from mol_pipeline.contract.documents import read_ordinary
 from mol_pipeline.contract.image_header import check_image_size
 from mol_pipeline.films import read_video_frames, read_video_pictures
 from mol_pipeline.image_damage import image_bits, image_damage, tiff_pictures
@@ -85,7 +85,7 @@ def read_image(path: Path, *, colour: bool = False) -> Image:
         OSError: If the file cannot be read.
         ValueError: If it is no image, or several, or too large, or its pixels are no whole numbers.
     """
-    content = read_document(path, MOST_IMAGE_BYTES)
+    content = read_ordinary(path, MOST_IMAGE_BYTES)
     check_image_size(content)
     flags = cv2.IMREAD_ANYDEPTH | (cv2.IMREAD_COLOR if colour else cv2.IMREAD_GRAYSCALE)
     values = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), flags) if content else None

@@ -5,8 +5,10 @@ the stack, ten lines of YAML can name a thousand million values. The limits are 
 programs write themselves; each says so when it is met.
 """
 
+import contextlib
 import json
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,7 @@ class Unreadable(ValueError):
 
 
 def read_document(path: Path, most: int = MOST_BYTES) -> bytes:
-    """All bytes of an ordinary file.
+    """All bytes of an ordinary file, whose disk is expected to answer.
 
     Args:
         path: Of the file.
@@ -39,35 +41,47 @@ def read_document(path: Path, most: int = MOST_BYTES) -> bytes:
         FileNotFoundError: If there is none.
         Unreadable: If it cannot be read, is a pipe, a device or a folder, or is too large.
     """
-    size = check_ordinary(path)
-    if size > most:
-        raise Unreadable(f"has {size:,} bytes, at most {most:,} are read")
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise Unreadable(f"cannot be read ({error.strerror or error})") from error
+    with _named_refusals():
+        return read_ordinary(path, most)
 
 
 def check_ordinary(path: Path) -> int:
-    """Size of an ordinary file in bytes: what is opened after this ends.
+    """Size of an ordinary file in bytes: what is opened after this ends; errors as above."""
+    with _named_refusals():
+        return _ordinary_size(path)
+
+
+def read_ordinary(path: Path, most: int) -> bytes:
+    """All bytes of an ordinary file; what the operating system refuses goes through as it is.
 
     Raises:
-        FileNotFoundError: If there is none.
-        Unreadable: If it is a pipe, a socket, a device or a folder, or cannot be looked at.
+        OSError: If it refuses: the disk may be at fault and answer later.
+        Unreadable: If the file is a pipe, a device or a folder, or is too large.
     """
+    size = _ordinary_size(path)
+    if size > most:
+        raise Unreadable(f"has {size:,} bytes, at most {most:,} are read")
+    return path.read_bytes()
+
+
+def _ordinary_size(path: Path) -> int:
     try:
         state = path.stat()
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise Unreadable(f"cannot be read ({error.strerror or error})") from error
     except ValueError as error:  # a name with a zero byte
         raise Unreadable(f"cannot be a file ({error})") from error
     if not stat.S_ISREG(state.st_mode):
         raise Unreadable(f"is {kind_of_file(state.st_mode)}, no ordinary file")
     return state.st_size
+
+
+@contextlib.contextmanager
+def _named_refusals() -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise Unreadable(f"cannot be read ({error.strerror or error})") from error
 
 
 def kind_of_file(mode: int) -> str:

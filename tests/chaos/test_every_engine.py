@@ -3,7 +3,6 @@
 CI runs a dozen of these builds; MOL_TEST_ENGINES=all runs them all.
 """
 
-import errno
 import os
 import random
 import signal
@@ -323,7 +322,7 @@ weather.begin(weather.Weather(
     with note("ENOSPC", "1 x 2", "custom"):
         with engine("processes", 1, 2, tmp_path, preload=begin) as (options, _):
             index = adapter.index(root)
-            with pytest.raises(StageError, match=os.strerror(errno.ENOSPC)):
+            with pytest.raises(StageError, match="the disk is full"):
                 build(index, CONFIG, out, cluster=options)
             assert not (out / MANIFEST_NAME).exists()
             build(index, CONFIG, out, cluster=options)  # somebody made room
