@@ -17,6 +17,7 @@ from pydantic import Field, field_validator
 
 from mol_model.config import ProtocolConfig, Settings
 from mol_model.fold_plan import plan_folds
+from mol_pipeline.contract.directives import slurm_output
 from mol_pipeline.contract.files import write_atomically
 from mol_pipeline.errors import ConfigError, StoppedOnRequest, refusal
 
@@ -112,7 +113,7 @@ def loso_script(jobs: LosoJobs, groups: list[str]) -> str:
         "mem": jobs.memory,
         "time": jobs.time,
         "gres": jobs.gres,
-        "output": shlex.quote(f"{jobs.directory}/%x-%j.log"),
+        "output": slurm_output(str(jobs.directory), "%x-%j.log"),
     }
     directives = "\n".join(f"#SBATCH --{name}={wish}" for name, wish in wishes.items() if wish)
     words = ["moltrain", TRAIN_COMMAND]

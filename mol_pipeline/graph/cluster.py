@@ -16,7 +16,8 @@ from distributed.client import ClosedClientError
 
 from mol_pipeline.contract.stopping import only_noted, refuse_if_asked
 from mol_pipeline.errors import ConfigError, StageError
-from mol_pipeline.graph.batch import BatchSettings, batch_cluster
+from mol_pipeline.graph.batch import batch_cluster
+from mol_pipeline.graph.batch_settings import BatchSettings
 from mol_pipeline.graph.dask_settings import DASK_SETTINGS
 from mol_pipeline.graph.local import local_cluster
 
@@ -223,8 +224,8 @@ def _crew(options: ClusterOptions, opened: contextlib.ExitStack) -> Crew:
     failures = {"distributed.scheduler.allowed-failures": options.retries}
     opened.enter_context(dask.config.set({**failures, **DASK_SETTINGS}))
     if options.batch is not None:
-        cluster = opened.enter_context(batch_cluster(options.batch))
-        crew = Crew(Client(cluster), at_least=options.batch.most_workers, at=HERE)
+        cluster, check = opened.enter_context(batch_cluster(options.batch))
+        crew = Crew(Client(cluster), at_least=options.batch.most_workers, at=HERE, check=check)
     else:
         cluster = opened.enter_context(local_cluster(options.workers, options.memory_limit))
         crew = Crew(Client(cluster), local=cluster, at=HERE)

@@ -4,6 +4,8 @@ import dask.utils
 
 from mol_pipeline.errors import ConfigError
 
+LOOPBACK = "127.0.0.1"
+
 PRELOAD = "mol_pipeline.graph.worker_setup"
 """Module that every worker loads first."""
 

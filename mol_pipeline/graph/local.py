@@ -19,9 +19,12 @@ from distributed import LocalCluster, Security, Status
 
 from mol_pipeline.contract.stopping import only_noted
 from mol_pipeline.errors import ConfigError, StageError
-from mol_pipeline.graph.dask_settings import DASK_SETTINGS, PRELOAD, check_worker_memory
-
-LOOPBACK = "127.0.0.1"
+from mol_pipeline.graph.dask_settings import (
+    DASK_SETTINGS,
+    LOOPBACK,
+    PRELOAD,
+    check_worker_memory,
+)
 
 
 @contextlib.contextmanager

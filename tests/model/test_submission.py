@@ -16,6 +16,7 @@ from mol_model.submission import (
 )
 from mol_pipeline.contract.settings import load_settings
 from mol_pipeline.errors import ConfigError
+from tests import fake_slurm
 from tests.in_process import invoke
 from tests.model.shard_fixture import write_shards
 
@@ -72,7 +73,7 @@ def test_a_dry_run_prints_the_script_and_writes_nothing(shards, tmp_path):
         f"    moltrain {TRAIN_COMMAND} --shards {shards} --out '{out}' --preset tiny "
         '--classes 3 --set training.steps=6 "${folds[@]}"'
     ) in lines
-    assert f"#SBATCH --output='{out}.slurm/%x-%j.log'" in lines
+    assert f'#SBATCH --output="{out}.slurm/%x-%j.log"' in lines
     assert not any("account" in line for line in lines)
     assert list(tmp_path.iterdir()) == []
     subprocess.run(["bash", "-n"], input=result.output, text=True, check=True)
@@ -130,6 +131,32 @@ def test_the_ready_made_script_is_what_the_command_writes():
         classes="5",
         folds_per_task=7,
         partition="gpu",
-        setup=("source $HOME/mol/.venv/bin/activate",),
+        setup=('source "$HOME/mol/.venv/bin/activate"',),
     )
     assert READY_MADE.read_text() == loso_script(jobs, fold_groups(28, jobs.folds_per_task))
+
+
+def test_a_run_in_a_folder_with_an_odd_name(shards, tmp_path):
+    """The directive is read by SLURM's rules, the script is executed; a `srun` tells its words."""
+    lab = tmp_path / 'my lab\'s $data é "50%" #1'
+    out = lab / "runs" / "five people"
+    text = run("--shards", shards, "--out", out, "--gres", "none", "--dry-run").stdout
+    (said,) = (line for line in text.splitlines() if line.startswith("#SBATCH --output"))
+    (output,) = fake_slurm.parsed(said.removeprefix("#SBATCH"))
+    assert output == f"--output={out}.slurm/%x-%j.log".replace("50%", "50%%")
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "srun").write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    (programs / "srun").chmod(0o755)
+    done = subprocess.run(
+        ["bash"],
+        input=text,
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+        env={"PATH": f"{programs}:/usr/bin:/bin", "data": "expanded"},
+    )
+    assert done.stderr == ""
+    words = done.stdout.splitlines()
+    assert words[words.index("--out") + 1] == str(out)

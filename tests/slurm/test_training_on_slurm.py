@@ -124,7 +124,7 @@ def test_a_task_that_was_asked_to_stop_is_queued_again(tmp_path, monkeypatch):
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/local/bin:/usr/bin:/bin")
     text = (SCRIPTS / SCRIPT_NAME).read_text()
-    for site in ("#SBATCH --partition=gpu", "#SBATCH --gres=gpu:1", "source $HOME/mol"):
+    for site in ("#SBATCH --partition=gpu", "#SBATCH --gres=gpu:1", 'source "$HOME/mol'):
         assert site in text
         text = "\n".join(line for line in text.splitlines() if not line.startswith(site))
     text = text.replace("per-task=4", "per-task=1").replace("--mem=16G", "--mem=1G")
