@@ -24,7 +24,7 @@ from mol_pipeline.graph.local import local_cluster
 logger = logging.getLogger(__name__)
 
 TASKS_PER_WORKER = 4
-"""Tasks in flight for each worker: enough to keep it busy, few enough to stream."""
+"""Tasks in flight for each thread of a worker: enough to keep it busy, few enough to stream."""
 
 SCHEDULER_TIMEOUT = "20s"
 """How long a scheduler may take to answer."""
@@ -163,16 +163,16 @@ class Crew:
             self._seen = self._answered
 
     def _running(self) -> int | None:
-        """How many workers the scheduler has; None if it does not say."""
+        """How many threads the scheduler's workers have; None if it does not say."""
         scheduler = self.local.scheduler if self.local is not None else None
         if scheduler is not None:
             # Only those that are not paused: a remote cluster has its own people for that.
-            return len(scheduler.running)
+            return sum(worker.nthreads for worker in scheduler.running)
         remote = self.client.scheduler
         if remote is None:
             return None
         try:
-            return len(self.client.sync(remote.ncores, callback_timeout=ASK_FOR))
+            return sum(self.client.sync(remote.ncores, callback_timeout=ASK_FOR).values())
         except OSError as error:  # it is just being connected again, or gone
             logger.debug("%s does not say how many workers it has (%s)", self.at, error)
             return None
