@@ -133,10 +133,10 @@ class ShardSet(Dataset[ClipBatch | ManifestError]):
                 for shard in manifest.shards
             }
         )
-        check_given_together(self.directories, self.manifests)
         for directory, manifest in zip(self.directories, self.manifests, strict=True):
             if words := check_against_shards(directory, manifest):
                 logger.warning("%s", words)
+        check_given_together(self.directories, self.manifests)
         self.mapping, self.classes = common_mapping(self.manifests, mapping, protocol)
         self.frames = self._clip_length()
         self.videos: list[VideoRecord] = []

@@ -19,9 +19,10 @@ from mol_model.protocols import (
     make_folds,
     sample_of,
 )
+from mol_pipeline.contract.agreement import read_consistent
 from mol_pipeline.contract.documents import Unreadable, read_document
 from mol_pipeline.contract.index_document import IndexDocument, read_index
-from mol_pipeline.contract.manifest import Manifest, read_manifest
+from mol_pipeline.contract.manifest import Manifest
 from mol_pipeline.errors import ConfigError
 
 MEGC_2019 = {
@@ -146,7 +147,7 @@ def plan_folds(
         TrainingError: If no fold can be made.
     """
     documents: list[Manifest | IndexDocument] = [
-        *(read_manifest(path) for path in shards),
+        *(read_consistent(path) for path in shards),
         *(read_index(path) for path in indexes),
     ]
     given = {document.database for document in documents}

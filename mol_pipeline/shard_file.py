@@ -16,7 +16,8 @@ import numpy as np
 
 from mol_pipeline.contract.agreement import (
     ShardContents,
-    manifest_problems,
+    check_manifest,
+    refuse,
     shard_disagreements,
     videos_by_shard,
 )
@@ -236,22 +237,17 @@ def check_against_shards(directory: Path, manifest: Manifest) -> str | None:
     Raises:
         ManifestError: If it does not; names the first difference and how many there are.
     """
-    problems = list(manifest_problems(manifest))
+    check_manifest(directory, manifest)
+    videos = videos_by_shard(manifest)
+    problems: list[str] = []
     old = 0
-    if not problems:
-        videos = videos_by_shard(manifest)
-        for shard in manifest.shards:
-            with open_shard(directory / shard.file) as file:
-                contents = read_contents(file)
-            old += contents.schema_version == 1
-            found = shard_disagreements(manifest, shard, videos[shard.file], contents)
-            problems += [f"{shard.file}: {words}" for words in found]
-    if problems:
-        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        raise ManifestError(
-            f"{directory}: manifest and shards disagree: {problems[0]}{more}; "
-            f"run 'molprep verify {directory}'"
-        )
+    for shard in manifest.shards:
+        with open_shard(directory / shard.file) as file:
+            contents = read_contents(file)
+        old += contents.schema_version == 1
+        found = shard_disagreements(manifest, shard, videos[shard.file], contents)
+        problems += [f"{shard.file}: {words}" for words in found]
+    refuse(directory, problems)
     parts = [f"{old} of {len(manifest.shards)} shards carry no checksums"] * bool(old)
     parts += ["the manifest carries no hash of itself"] * (manifest.schema_version == 1)
     if not parts:

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from mol_model.reproduction.document import ShardsNeeded
-from mol_pipeline.contract.manifest import Manifest, read_manifest
+from mol_pipeline.contract.agreement import read_consistent
+from mol_pipeline.contract.manifest import Manifest
 from mol_pipeline.errors import ConfigError
 
 
@@ -22,7 +23,7 @@ def match_shards(
         ManifestError: If a manifest is missing or damaged.
         ConfigError: If two directories are what one row needs.
     """
-    manifests = {path: read_manifest(path) for path in directories}
+    manifests = {path: read_consistent(path) for path in directories}
     found: dict[str, Path] = {}
     missing: dict[str, str] = {}
     for key, need in needs.items():

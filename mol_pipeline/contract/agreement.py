@@ -11,10 +11,12 @@ import itertools
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mol_pipeline.contract.documents import shortened
 from mol_pipeline.contract.files import hash_document
 from mol_pipeline.contract.labels import (
     LABEL_MAPPINGS,
@@ -22,9 +24,10 @@ from mol_pipeline.contract.labels import (
     LabelMapping,
     labels_under_every_mapping,
 )
-from mol_pipeline.contract.manifest import Manifest, ShardRecord, VideoRecord
+from mol_pipeline.contract.manifest import Manifest, ShardRecord, VideoRecord, read_manifest
 from mol_pipeline.contract.shard_layout import FaceStatus, text_columns
 from mol_pipeline.contract.video_table import table_numbers, table_texts
+from mol_pipeline.errors import ManifestError
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,40 @@ class ShardContents:
     numbers: Mapping[str, Sequence[int]]
 
 
+def read_consistent(directory: Path) -> Manifest:
+    """A manifest that agrees with itself; its shards are not opened.
+
+    Raises:
+        ManifestError: If it cannot be read, or does not agree.
+    """
+    manifest = read_manifest(directory)
+    check_manifest(directory, manifest)
+    return manifest
+
+
+def check_manifest(directory: Path, manifest: Manifest) -> None:
+    """Refuse a manifest that disagrees with itself.
+
+    Raises:
+        ManifestError: If it does; names the first problem and how many there are.
+    """
+    refuse(directory, list(manifest_problems(manifest)))
+
+
+def refuse(directory: Path, problems: Sequence[str]) -> None:
+    """Raise what is wrong with a directory, if anything is.
+
+    Raises:
+        ManifestError: Names the first problem and how many there are.
+    """
+    if problems:
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise ManifestError(
+            f"{directory}: manifest and shards disagree: {problems[0]}{more}; "
+            f"run 'molprep verify {directory}'"
+        )
+
+
 def manifest_problems(manifest: Manifest) -> Iterator[str]:
     """Everything in which a manifest disagrees with itself or with the label mappings."""
     if manifest.config_hash != hash_document(manifest.config):
@@ -56,27 +93,28 @@ def manifest_problems(manifest: Manifest) -> Iterator[str]:
         yield f"part: {manifest.part.number} of {manifest.part.of}"
     yield from _label_problems(manifest)
     keys = Counter(video.key for video in manifest.videos)
-    yield from (f"{key}: is listed {count} times" for key, count in keys.items() if count > 1)
+    repeated = (key for key, count in keys.items() if count > 1)
+    yield from (f"{printable(key)}: is listed several times" for key in repeated)
     for video in manifest.videos:
         if len(video.frame_times) not in {0, video.rows * manifest.frames_per_clip}:
-            yield f"{video.key}: {len(video.frame_times)} frame_times for {video.rows} clips"
+            yield f"{_key(video)}: {len(video.frame_times)} frame_times for {video.rows} clips"
     yield from _row_problems(manifest)
 
 
 def _row_problems(manifest: Manifest) -> Iterator[str]:
     """Videos against the records of their shards."""
     files = Counter(shard.file.casefold() for shard in manifest.shards)
-    yield from (f"{file}: is listed {count} times" for file, count in files.items() if count > 1)
+    yield from (f"{file}: is listed several times" for file, n in files.items() if n > 1)
     videos = videos_by_shard(manifest)
     known = {shard.file for shard in manifest.shards}
     for file in videos.keys() - known:
-        yield f"{videos[file][0].key}: lies in {file!r}, which is none of the shards"
+        yield f"{_key(videos[file][0])}: lies in {file!r}, which is none of the shards"
     for shard in manifest.shards:
         row = 0
         for video in videos.get(shard.file, ()):
             if video.first_row != row:
                 yield (
-                    f"{video.key}: first_row is {video.first_row}, after the videos before it in "
+                    f"{_key(video)}: first_row is {video.first_row}, after the videos before it in "
                     f"{shard.file} it must be {row}"
                 )
                 break
@@ -94,16 +132,18 @@ def _row_problems(manifest: Manifest) -> Iterator[str]:
 def _label_problems(manifest: Manifest) -> Iterator[str]:
     """Mappings and labels against the tables of `contract.labels`."""
     names = Counter(one.mapping for one in manifest.mappings)
-    yield from (f"mappings: {name} is listed twice" for name, n in names.items() if n > 1)
+    yield from (
+        f"mappings: {printable(name)} is listed twice" for name, n in names.items() if n > 1
+    )
     mappings: list[LabelMapping] = []
     for one in manifest.mappings:
         known = _known_mapping(manifest.database, one.mapping, one.classes)
         if known is None:
-            yield f"mappings: {manifest.database} has no mapping {one.mapping!r}"
+            yield f"mappings: {printable(manifest.database)} has no {printable(one.mapping)!r}"
         elif known.classes != one.classes:
             yield (
-                f"mappings: {one.mapping} has the classes {', '.join(one.classes)}; this program "
-                f"has {', '.join(known.classes)}"
+                f"mappings: {one.mapping} has the classes {printable(', '.join(one.classes))}; "
+                f"this program has {', '.join(known.classes)}"
             )
         else:
             mappings.append(known)
@@ -111,12 +151,12 @@ def _label_problems(manifest: Manifest) -> Iterator[str]:
         return
     for video in manifest.videos:
         if video.database != manifest.database:
-            yield f"{video.key}: is of another database than {manifest.database}"
+            yield f"{_key(video)}: is of another database than {printable(manifest.database)}"
         labels = labels_under_every_mapping(mappings, video)
         if labels != video.labels:
             yield (
-                f"{video.key}: labels are {video.labels}; by its raw label {video.raw_label!r} "
-                f"they must be {labels}"
+                f"{_key(video)}: labels are {printable(str(video.labels))}; by its raw label "
+                f"{printable(video.raw_label)!r} they must be {labels}"
             )
 
 
@@ -167,6 +207,15 @@ def shard_disagreements(
         yield from _video_disagreements(number, video, contents)
 
 
+def _key(video: VideoRecord) -> str:
+    return printable(video.key)
+
+
+def printable(text: str) -> str:
+    """Foreign text for a message: short, and without signs that a terminal obeys."""
+    return shortened(text if text.isprintable() else ascii(text))
+
+
 def _video_disagreements(number: int, video: VideoRecord, contents: ShardContents) -> Iterator[str]:
     texts, numbers = table_texts(video), table_numbers(video)
     columns = text_columns(contents.schema_version)
@@ -177,7 +226,10 @@ def _video_disagreements(number: int, video: VideoRecord, contents: ShardContent
     )
     for name, stored, recorded in pairs:
         if stored != recorded:
-            yield f"{video.key}: {name} is {stored!r} in the shard, {recorded!r} in the manifest"
+            yield (
+                f"{_key(video)}: {name} is {printable(str(stored))!r} in the shard, "
+                f"{printable(str(recorded))!r} in the manifest"
+            )
 
 
 def _face_frames(video: VideoRecord, contents: ShardContents) -> dict[str, int]:

@@ -14,6 +14,13 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from mol_pipeline.contract.documents import (
+    Unreadable,
+    parse_json,
+    read_document,
+    repr_of,
+    shortened,
+)
 from mol_pipeline.contract.files import (
     hash_document,
     is_plain_file,
@@ -266,17 +273,19 @@ def read_manifest(directory: Path) -> Manifest:
     path = directory / MANIFEST_NAME
     content = _content(directory, path)
     try:
-        document = json.loads(content)
+        document = parse_json(content)
         version = document.get("schema_version")
         as_written = version == 1 or content == _file_bytes(document)
         stored_hash = document.pop(HASH_FIELD, None)
         rest = json.dumps(document)
         own_hash = hash_document(document)
     except (ValueError, AttributeError, RecursionError) as error:
-        raise ManifestError(f"{path}: is not a JSON object ({error}); {REBUILD}") from error
+        raise ManifestError(
+            f"{path}: is not a JSON object ({shortened(error)}); {REBUILD}"
+        ) from error
     if type(version) is not int or version not in READABLE_VERSIONS:
         raise ManifestError(
-            f"{path}: schema version {version!r}, this program reads "
+            f"{path}: schema version {shortened(repr_of(version))}, this program reads "
             f"{' and '.join(map(str, READABLE_VERSIONS))}; "
             "rebuild the shards with this version of molprep"
         )
@@ -286,7 +295,8 @@ def read_manifest(directory: Path) -> Manifest:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise ManifestError(
-            f"{path}: {where}: {first['msg']} ({error.error_count()} problem(s)); {REBUILD}"
+            f"{path}: {shortened(where)}: {shortened(first['msg'])} "
+            f"({error.error_count()} problem(s)); {REBUILD}"
         ) from error
     for shard in manifest.shards:
         path_beside(path, shard.file)
@@ -315,6 +325,6 @@ def _content(directory: Path, path: Path) -> bytes:
             "link the whole directory instead"
         )
     try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ManifestError(f"{path}: cannot be read ({error}); {REBUILD}") from error
+        return read_document(path)
+    except (OSError, Unreadable) as error:
+        raise ManifestError(f"{path}: {error}; {REBUILD}") from error

@@ -80,7 +80,7 @@ def test_damage_is_named(tmp_path):
 
 
 def test_clips_of_two_lengths_or_an_unknown_mapping_are_refused(tmp_path, shards):
-    other = write_shards(tmp_path, frames=3)
+    other = write_shards(tmp_path, frames=3, first_subject=9)
     with pytest.raises(ConfigError, match="3 and 4 frames"):
         ShardSet([shards, other])
     with pytest.raises(ConfigError, match="samm has no such mapping"):
