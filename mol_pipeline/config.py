@@ -4,9 +4,9 @@ Everything here changes the content of the shards. What does not (workers, memor
 limits, dashboards) is an argument of the run, so that it cannot change a hash.
 """
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mol_pipeline.contract.files import hash_document
 from mol_pipeline.contract.shard_layout import LONGEST_CLIP
@@ -19,7 +19,7 @@ then the hash of the settings, which is in every shard, stays as it was."""
 class Settings(BaseModel):
     """Base of the settings: immutable, exact types, no unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class DetectionConfig(Settings):
@@ -43,7 +43,7 @@ class DetectionConfig(Settings):
     neighbours in time; takes those where the face was last; or ends the build."""
     person: Literal["network", "place"] = Field(default="network", json_schema_extra=LATER)
     """How the person of a video is told from others when a face looks different or is elsewhere:
-    by Dlib's network, or by place and size alone (decision record 0016)."""
+    by Dlib's network, or by place and size alone (decision record 0017)."""
     doubtful: Literal["mark", "reject"] = Field(default="mark", json_schema_extra=LATER)
     """A face that is hardly sure to be upright is marked in `face_status`, or rejects its video:"""
     least_score: float = Field(default=0.6, json_schema_extra=LATER)
@@ -97,19 +97,20 @@ class SegmentConfig(Settings):
 class FlowConfig(Settings):
     """Parameters of the TV-L1 solver; the defaults are OpenCV's."""
 
-    tau: float = 0.25
+    tau: float = Field(default=0.25, gt=0.0, le=1.0)
     """Time step of the dual iteration."""
-    attachment: float = 0.15
+    attachment: float = Field(default=0.15, gt=0.0)
     """`lambda`: weight of the data term; smaller means smoother flow."""
-    tightness: float = 0.3
+    tightness: float = Field(default=0.3, gt=0.0)
     """`theta`: coupling of the auxiliary variable."""
-    scales: int = 5
-    warps: int = 5
-    epsilon: float = 0.01
-    inner_iterations: int = 30
-    outer_iterations: int = 10
-    scale_step: float = 0.8
-    median_filtering: int = 5
+    scales: int = Field(default=5, ge=1)
+    warps: int = Field(default=5, ge=1)
+    epsilon: float = Field(default=0.01, gt=0.0)
+    inner_iterations: int = Field(default=30, ge=1)
+    outer_iterations: int = Field(default=10, ge=1)
+    scale_step: float = Field(default=0.8, gt=0.0, lt=1.0)
+    median_filtering: Literal[0, 1, 3, 5] = 5
+    """Side of the median filter of the flow; 0 and 1: none."""
 
 
 class ShardConfig(Settings):
@@ -137,6 +138,35 @@ class BuildConfig(Settings):
     def document(self) -> dict[str, Any]:
         """The settings as the manifest holds them: without later ones at their default."""
         return _counted(self)
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        """Refuse settings of which one makes another impossible or idle."""
+        sampling, segments = self.sampling, self.segments
+        if sampling.phases == "keyframes":
+            if sampling.frames != 2:
+                raise ValueError(
+                    f"sampling.phases=keyframes makes clips of 2 frames (onset and apex), but "
+                    f"sampling.frames is {sampling.frames}; set sampling.frames=2 too"
+                )
+            for name, idle in (("short_video", "repeat"), ("cuts", "split")):
+                if getattr(sampling, name) == idle:
+                    raise ValueError(
+                        f"sampling.{name}={idle} has no meaning for the one pair of frames of "
+                        "sampling.phases=keyframes; leave it out"
+                    )
+        is_default = segments.frames == SegmentConfig().frames  # of databases without segments
+        if (
+            not is_default
+            and segments.frames < sampling.frames
+            and sampling.short_video == "reject"
+        ):
+            raise ValueError(
+                f"segments.frames={segments.frames} is less than the {sampling.frames} frames of a "
+                "clip (sampling.frames): every segment would be too short; make segments longer, "
+                "or set sampling.short_video=repeat"
+            )
+        return self
 
     @property
     def hash(self) -> str:

@@ -21,7 +21,7 @@ SIDE_PX = 150
 """Of the picture that the network takes."""
 FARTHEST = 0.5
 """Distance of two descriptions of one person. Dlib's own limit is 0.6; of aligned faces, people
-were 0.61 and more apart, pictures of one at most 0.32 (decision record 0016)."""
+were 0.61 and more apart, pictures of one at most 0.32 (decision record 0017)."""
 
 
 def find_network() -> Path:

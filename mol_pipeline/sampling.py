@@ -6,7 +6,7 @@ frame numbers of the source never enter here.
 Source: MOL Sec. 4.1.3 samples uniformly; interval and phases are decision record 0002.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +31,7 @@ def uniform_phases(available: int, frames: int) -> list[NDArray[np.int64]]:
     return [np.arange(frames, dtype=np.int64) * interval + phase for phase in range(interval)]
 
 
-def phases_in_time(times: Sequence[float], frames: int) -> list[NDArray[np.int64]]:
+def phases_in_time(times: Sequence[float], frames: int) -> dict[int, NDArray[np.int64]]:
     """`uniform_phases` by the clock: equal steps of time, where frames have unequal ones.
 
     As many instants as there are frames, equally spaced from the first to the last, are
@@ -43,29 +43,29 @@ def phases_in_time(times: Sequence[float], frames: int) -> list[NDArray[np.int64
         frames: Of a clip.
 
     Returns:
-        Arrays `[frames]`, sorted; none if the video is too short or its pauses too long.
+        Phase -> positions `[frames]`, sorted; none if the video is too short or its pauses too
+        long.
     """
     seconds = np.asarray(times, dtype=np.float64)
     instants = np.linspace(seconds[0], seconds[-1], len(seconds))
     after = np.clip(np.searchsorted(seconds, instants), 1, len(seconds) - 1)
     is_nearer = instants - seconds[after - 1] <= seconds[after] - instants
     nearest = np.where(is_nearer, after - 1, after).astype(np.int64)
-    clips: dict[bytes, NDArray[np.int64]] = {}
-    for phase in uniform_phases(len(seconds), frames):
-        clip = nearest[phase]
-        if np.diff(clip).min() > 0:
-            clips.setdefault(clip.tobytes(), clip)
-    return list(clips.values())
+    clips: dict[int, NDArray[np.int64]] = {}
+    known: set[bytes] = set()
+    for phase, instant in enumerate(uniform_phases(len(seconds), frames)):
+        clip = nearest[instant]
+        if np.diff(clip).min() > 0 and clip.tobytes() not in known:
+            clips[phase] = clip
+            known.add(clip.tobytes())
+    return clips
 
 
-def centre(phases: Sequence[NDArray[np.int64]]) -> list[NDArray[np.int64]]:
-    """Only the middle one of the phases, as a list of one or none."""
-    return [phases[len(phases) // 2]] if phases else []
-
-
-def centre_phase(available: int, frames: int) -> list[NDArray[np.int64]]:
-    """Only the middle phase of `uniform_phases`, as a list of one or none."""
-    return centre(uniform_phases(available, frames))
+def centre(phases: Mapping[int, NDArray[np.int64]]) -> dict[int, NDArray[np.int64]]:
+    """Only the middle one of the phases, under its number; none of none."""
+    numbers = sorted(phases)
+    middle = numbers[len(numbers) // 2 : len(numbers) // 2 + 1]
+    return {phase: phases[phase] for phase in middle}
 
 
 def repeated(available: int, frames: int) -> list[NDArray[np.int64]]:

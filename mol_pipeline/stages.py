@@ -115,14 +115,15 @@ def prepare_video(
         if config.sampling.cuts != "split" or config.sampling.phases == "keyframes":
             numbers = video.frames[cut.before][0], video.frames[cut.after][0]
             raise PictureCut(cut.before, cut.after, numbers) from None
-    return _joined(tuple(_pieces(video, root, config, kernels)))
+    return _joined(video, tuple(_pieces(video, root, config, kernels)))
 
 
 def _prepare_whole(
     video: SourceVideo, root: Path, config: BuildConfig, kernels: Kernels
 ) -> PreparedVideo:
     """The clips of a video without a jump."""
-    clips = choose_clips(video, config)
+    phases = choose_phases(video, config)
+    clips = list(phases.values())
     used = sorted({int(position) for clip in clips for position in clip})
     footage = Footage(video, root, config.reading)
     aligned = align_video(footage.whole(footage.frames(used)), kernels, config)
@@ -137,7 +138,7 @@ def _prepare_whole(
             "transforms": np.stack([[faces[i].transform for i in clip] for clip in clips]),
             "source_frames": np.array([[video.frames[i][0] for i in clip] for clip in clips]),
             "face_status": np.array([[aligned.statuses[i] for i in clip] for clip in clips]),
-            "phase": np.arange(len(clips)),
+            "phase": np.array(list(phases)),
         },
         identity=table_texts(video),
         key_frames=table_numbers(video),
@@ -165,14 +166,18 @@ def _pieces(
         yield video, rejection
 
 
-def _joined(pieces: Sequence[Piece]) -> PreparedVideo:
-    """One video of the pieces that have clips.
+def _joined(video: SourceVideo, pieces: Sequence[Piece]) -> PreparedVideo:
+    """One video of the pieces that have clips; phases count from its start.
 
     Raises:
         Rejection: That of the first piece, if none has.
     """
-    good = [outcome for _, outcome in pieces if isinstance(outcome, PreparedVideo)]
+    good: list[PreparedVideo] = []
     remarks = []
+    for piece, outcome in pieces:
+        if isinstance(outcome, PreparedVideo):
+            phase = outcome.arrays["phase"] + video.frames.index(piece.frames[0])
+            good.append(replace(outcome, arrays={**outcome.arrays, "phase": phase}))
     for piece, outcome in pieces:
         what = f"frames {piece.frames[0][0]} to {piece.frames[-1][0]}"
         if isinstance(outcome, Rejection):
@@ -194,23 +199,19 @@ def _joined(pieces: Sequence[Piece]) -> PreparedVideo:
 
 
 def choose_clips(video: SourceVideo, config: BuildConfig) -> list[NDArray[np.int64]]:
-    """Positions of the frames of each clip.
+    """Positions of the frames of each clip; errors as `choose_phases`."""
+    return list(choose_phases(video, config).values())
+
+
+def choose_phases(video: SourceVideo, config: BuildConfig) -> dict[int, NDArray[np.int64]]:
+    """Phase -> positions of the frames of its clip, as stored (`contract.shard_layout`).
 
     Raises:
         Rejection: If the video is too short, or has no key frames where they are asked for.
     """
     available, settings = len(video.frames), config.sampling
     if settings.phases == "keyframes":
-        onset, apex = video.key_frames.onset, video.key_frames.apex
-        if onset is None or apex is None:
-            raise Rejection("no-key-frames", "keyframes sampling needs an annotated onset and apex")
-        numbers = np.array([number for number, _ in video.frames])
-        clips = sampling.key_frame_pair(numbers, onset, apex)
-        if not clips:
-            raise Rejection(
-                "no-key-frames", f"onset {onset} and apex {apex} are not two frames on disk"
-            )
-        return clips
+        return {0: _key_frames(video)}
     if video.times and available >= settings.frames:
         clips = sampling.phases_in_time(video.times, settings.frames)
         if not clips:
@@ -220,14 +221,27 @@ def choose_clips(video: SourceVideo, config: BuildConfig) -> list[NDArray[np.int
                 f"places for {settings.frames} frames evenly in time",
             )
     else:
-        clips = sampling.uniform_phases(available, settings.frames)
+        clips = dict(enumerate(sampling.uniform_phases(available, settings.frames)))
     if settings.phases == "centre":
         clips = sampling.centre(clips)
     if not clips and settings.short_video == "repeat":
-        clips = sampling.repeated(available, settings.frames)
+        clips = dict(enumerate(sampling.repeated(available, settings.frames)))
     if not clips:
         raise Rejection("too-short", f"{available} frames, a clip needs {settings.frames}")
     return clips
+
+
+def _key_frames(video: SourceVideo) -> NDArray[np.int64]:
+    onset, apex = video.key_frames.onset, video.key_frames.apex
+    if onset is None or apex is None:
+        raise Rejection("no-key-frames", "keyframes sampling needs an annotated onset and apex")
+    numbers = np.array([number for number, _ in video.frames])
+    clips = sampling.key_frame_pair(numbers, onset, apex)
+    if not clips:
+        raise Rejection(
+            "no-key-frames", f"onset {onset} and apex {apex} are not two frames on disk"
+        )
+    return clips[0]
 
 
 def read_frames(

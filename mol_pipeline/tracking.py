@@ -6,7 +6,7 @@ place gives steadier landmarks than a new one in every frame, at a fraction of t
 real footage the two differ by less than a pixel on average (decision record 0012).
 
 The face of the first frame is that of the person whom the video is about. Another face is none of
-this person, wherever it is (decision record 0016).
+this person, wherever it is (decision record 0017).
 """
 
 from collections.abc import Iterator

@@ -10,13 +10,17 @@ clips of `t` frames and `S = ALIGNED_PX`:
     source_frames  i32 [K, t]             numbers in the source's file names
     face_status    u8  [K, t]             how the face was found, see `FaceStatus`
     video          i32 [K]                row of the video table
-    phase          i32 [K]                sampling phase of the clip
+    phase          i32 [K]                sampling phase of the clip, see below
     videos/...                            one row per video: identity, labels and key frames
 
 A dataset of clips has one chunk a clip, all others are one chunk; every chunk ends in a Fletcher32
 checksum, and texts have a fixed length so that they lie in chunks too. What HDF5 keeps around
 the chunks carries checksums of its own in this format. Version 1 had none of that, and less in
 the table of videos.
+
+A phase is where a clip's uniform sampling begins: the position of its first frame among those of
+its video, from 0 (where their steps of time are unequal, among as many equal ones). It is unique in
+a video, also where one is split at jumps. A pair of key frames has 0, and so have repeated frames.
 
 Convention: `flow[k, i, :, y, x]` leads from frame `i` to frame `i + 1`:
 what is at `(x, y)` is found again at `(x + u, y + v)`. Pixel centres are at integers.

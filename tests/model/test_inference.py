@@ -297,7 +297,15 @@ def test_what_cannot_be_asked_is_refused(folders, place, checkpoint):
     cases = [
         (3, "moltrain evaluate", [*common, shards]),
         (3, "shorter than a clip of this network, 8 frames", [*common, "--window", 4, folders[0]]),
-        (3, "no annotated onset", [*common, "--set", "sampling.phases=keyframes", folders[0]]),
+        (3, "sampling.frames=2 too", [*common, "--set", "sampling.phases=keyframes", folders[0]]),
+        (
+            3,
+            "no annotated onset",
+            [
+                *(*common, "--set", "sampling.phases=keyframes"),
+                *("--set", "sampling.frames=2", folders[0]),
+            ],
+        ),
         (3, "did you mean detection", [*common, "--set", "detection.no_fac=reject", folders[0]]),
         (
             3,

@@ -12,7 +12,7 @@ from mol_pipeline.errors import ConfigError, SourceError
 from mol_pipeline.flow import tvl1_flow
 from mol_pipeline.geometry import apply_transform, eye_centres, invert_transform, similarity
 from mol_pipeline.landmarks import LandmarkPredictor, find_landmark_model
-from mol_pipeline.sampling import centre_phase, key_frame_pair, repeated, uniform_phases
+from mol_pipeline.sampling import centre, key_frame_pair, repeated, uniform_phases
 from tests.fakes import face_photograph
 
 
@@ -122,7 +122,8 @@ def test_phases_are_sorted_disjoint_equally_spaced_and_inside(available, frames)
     for phase in phases:
         assert len(phase) == frames and phase[0] >= 0 and phase[-1] < available
         assert (np.diff(phase) == available // frames).all()
-    assert len(centre_phase(available, frames)) == min(1, len(phases))
+    (*middle,) = centre(dict(enumerate(phases)))
+    assert middle == ([len(phases) // 2] if phases else [])
 
 
 @given(available=st.integers(1, 7))
