@@ -27,6 +27,13 @@ def unequal_times(seconds: Sequence[Fraction]) -> tuple[float, ...]:
     return tuple(float(time) for time in times.round(DIGITS))
 
 
+def has_odd_steps(seconds: Sequence[Fraction]) -> bool:
+    """Whether a step is a half longer or shorter than the usual one."""
+    steps = np.diff([float(one - seconds[0]) for one in seconds])
+    usual = float(np.median(steps)) if len(steps) else 0.0
+    return bool(len(steps) > 1 and np.abs(steps - usual).max() > 0.5 * usual)
+
+
 def steps_text(times: Sequence[float]) -> str:
     """Shortest and longest step: `40 to 160 ms`."""
     steps = 1000 * np.diff(np.asarray(times))

@@ -98,6 +98,7 @@ def write_film(
     aspect: Fraction = Fraction(1),
     rate: Fraction = Fraction(25),
     stamps: list[int] | None = None,
+    limited: bool = False,
 ) -> Path:
     """Grey pictures as a film; with `stamps`, shown at these milliseconds."""
     known = path.suffix not in {"", ".doc"}
@@ -109,6 +110,8 @@ def write_film(
         stream.thread_count = 1
         if aspect != 1:
             stream.sample_aspect_ratio = aspect
+        if limited:
+            stream.codec_context.color_range = 1
         if stamps is not None:
             stream.codec_context.time_base = Fraction(1, 1000)
         for k, picture in enumerate(drawn):
@@ -116,6 +119,8 @@ def write_film(
             if pixels.startswith("gray16"):
                 deep = picture.astype(np.uint16) << 4
                 frame = av.VideoFrame.from_ndarray(deep, format="gray16le")
+            if limited:
+                frame.color_range = 1
             if stamps is not None:
                 frame.pts, frame.time_base = stamps[k], Fraction(1, 1000)
             container.mux(stream.encode(frame))

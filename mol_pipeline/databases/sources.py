@@ -7,7 +7,7 @@ from pathlib import Path
 from mol_pipeline.databases.files import list_series, on_disk
 from mol_pipeline.films import probe_film
 from mol_pipeline.frames import image_remarks
-from mol_pipeline.timing import steps_text, unequal_times
+from mol_pipeline.timing import has_odd_steps, steps_text, unequal_times
 
 PATTERN = "*"
 """In the last part of a path: only the images of a folder whose names fit it."""
@@ -64,9 +64,13 @@ class Source:
     def all_remarks(self) -> tuple[str, ...]:
         """With what its times mean for its clips."""
         times = self.times
-        if not times:
+        if times:
+            words = f"its time steps vary, {steps_text(times)}: sampled evenly in time"
+        elif has_odd_steps(self.seconds):
+            steps = steps_text([float(one) for one in self.seconds])
+            words = f"its time steps, {steps}, are equal to within half a step: taken as equal"
+        else:
             return self.remarks
-        words = f"its time steps vary, {steps_text(times)}: sampled evenly in time"
         return (*self.remarks, words)
 
     @property

@@ -265,3 +265,27 @@ def test_key_frames_may_be_written_as_the_names_are(tmp_path):
     (video,) = Custom().index(tmp_path).videos
     assert (video.key_frames.onset, video.key_frames.offset) == (5, 17)
     assert len(video.frames) == 13
+
+
+def test_a_film_that_breaks_off_says_what_its_header_announced(tmp_path):
+    path = write_film(tmp_path / "film.mkv", pictures() * 3, options={"g": "4"})
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    (video,) = index_of(tmp_path, "film.mkv").videos
+    assert len(video.frames) < 60
+    assert any("its header announces 2.88 s" in one for one in video.remarks)
+
+
+def test_one_lost_frame_is_said_and_counts_as_equal(tmp_path):
+    stamps = [40 * k + 40 * (k > 12) for k in range(COUNT)]
+    write_film(tmp_path / "film.mp4", pictures(), stamps=stamps)
+    (video,) = index_of(tmp_path, "film.mp4").videos
+    assert video.times == ()
+    assert any("40 to 80 ms, are equal to within half a step" in one for one in video.remarks)
+
+
+def test_grey_of_limited_range_is_stretched(tmp_path):
+    limited = [(16 + one.astype(float) * 219 / 255).round().astype(np.uint8) for one in pictures()]
+    write_film(tmp_path / "film.mkv", limited, codec="ffv1", pixels="gray", limited=True)
+    video, _ = assert_the_same(tmp_path, "film.mkv", 0.6)
+    assert "grey of limited range stretched to the full one" in video.remarks
