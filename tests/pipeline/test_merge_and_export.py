@@ -79,6 +79,18 @@ def test_parts_merge_to_the_bytes_of_the_whole_build(builds, tmp_path):
     assert run("verify", out).exit_code == 0
 
 
+def test_parts_of_two_kinds_of_processor_are_joined_with_a_word(builds, tmp_path):
+    other = tmp_path / "part-2"
+    shutil.copytree(builds / "part-2", other)
+    manifest = read_manifest(other)
+    (numbers,) = manifest.provenance.numbers
+    provenance = manifest.provenance.model_copy(update={"numbers": ("0123456789abcdef",)})
+    write_manifest(manifest.model_copy(update={"provenance": provenance}), other)
+    merged = merge([builds / "part-1", other], tmp_path / "out")
+    assert merged.provenance.numbers == tuple(sorted(("0123456789abcdef", numbers)))
+    assert "made on 2 kinds of processor" in merged.notes[-1]
+
+
 def test_a_part_is_marked_and_cannot_be_taken_for_the_whole(builds, tmp_path):
     manifest = read_manifest(builds / "part-2")
     assert manifest.part == Part(number=2, of=2)
