@@ -71,7 +71,8 @@ class Hold:
 
     def _write(self) -> None:
         text = json.dumps({**self._label, "beat": self._count})
-        os.pwrite(self._descriptor, text.ljust(NOTE_BYTES).encode()[:NOTE_BYTES], 0)
+        os.lseek(self._descriptor, 0, os.SEEK_SET)
+        os.write(self._descriptor, text.ljust(NOTE_BYTES).encode()[:NOTE_BYTES])
 
     def _beat(self) -> None:
         while not self._ended.wait(self._beat_s):
@@ -83,10 +84,14 @@ class Hold:
         """Stop the counter and remove the note, if it is still ours."""
         self._ended.set()
         self._thread.join()
-        with contextlib.suppress(OSError, Busy):
+        try:
             self.check()
+        except Busy:
+            os.close(self._descriptor)
+            return
+        os.close(self._descriptor)  # first: some systems keep what is open
+        with contextlib.suppress(OSError):
             self._note.unlink()
-        os.close(self._descriptor)
 
 
 @contextlib.contextmanager
