@@ -42,6 +42,15 @@ TIERS = (
         {"MOL_TEST_KILLS": "20"},
     ),
     Tier(
+        "kills of moltrain",
+        (
+            "tests/model/test_run_faults.py",
+            "tests/cli/test_moltrain_runs.py",
+            *("-k", "kill or checkpoint_is_the_old or started_anew"),
+        ),
+        {"MOL_TEST_KILLS": "20"},
+    ),
+    Tier(
         "flips and edits",
         ("tests/pipeline/test_integrity.py", "tests/model/test_changed_shards.py"),
         {"MOL_TEST_FLIPS": "300"},
