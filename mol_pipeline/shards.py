@@ -1,6 +1,7 @@
 """Write shards (HDF5) and prove them. Layout: `mol_pipeline.contract.shard_layout`."""
 
 import hashlib
+import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -37,6 +38,8 @@ from mol_pipeline.shard_file import (
     read_contents,
     shard_file_problems,
 )
+
+logger = logging.getLogger(__name__)
 
 # Blosc2 writes its number of threads into every chunk and by default takes it from the machine;
 # the bytes must not tell machines apart. Set here and not where it is used: the C library reads
@@ -278,14 +281,15 @@ def read_checked(directory: Path) -> Manifest:
         ManifestError: If it cannot be read, or manifest and shards disagree.
     """
     manifest = read_manifest(directory)
-    check_against_shards(directory, manifest)
+    if words := check_against_shards(directory, manifest):
+        logger.warning("%s", words)
     return manifest
 
 
 def remove_strays(directory: Path, shards: Sequence[ShardRecord]) -> Iterator[Path]:
-    """Delete shard files and leftovers that no record names; yields each."""
+    """Delete shard files and leftovers that no record names; yields each. Folders stay."""
     known = {shard.file for shard in shards}
     for path in sorted([*directory.glob("shard-*.h5"), *directory.glob(".*.part")]):
-        if path.name not in known:
+        if path.name not in known and (path.is_symlink() or not path.is_dir()):
             path.unlink()
             yield path

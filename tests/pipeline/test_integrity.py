@@ -363,6 +363,21 @@ def test_the_bytes_are_proven_once_and_by_nobody_else(shards, monkeypatch):
     assert len(hashed) == 1
 
 
+def test_of_the_processes_of_torchrun_one_on_each_machine_proves_the_bytes(shards, monkeypatch):
+    hashed = []
+    monkeypatch.setattr(
+        shard_guard, "hash_file", lambda path: hashed.append(path.name) or hash_file(path)
+    )
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    for rank, local in ((0, 0), (1, 1), (2, 0), (3, 1)):
+        monkeypatch.setenv("RANK", str(rank))
+        monkeypatch.setenv("LOCAL_RANK", str(local))
+        data = ShardSet([shards])
+        assert (data.check_bytes() is not None) is (local == 0)
+        data.read([0])
+    assert len(hashed) == 2
+
+
 def test_a_clip_is_read_from_no_shard_that_is_not_proven(shards):
     path = shards / "shard-00000.h5"
     data = ShardSet([shards])

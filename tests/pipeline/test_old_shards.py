@@ -36,6 +36,9 @@ def test_old_shards_give_the_same_clips_and_it_is_said(new_and_old, caplog):
     assert verified.exit_code == 0
     assert "carry no checksums" in verified.stderr
     assert invoke(main, "verify", new_and_old[0]).stderr == ""
+    caplog.clear()
+    assert invoke(main, "inspect", new_and_old[1]).exit_code == 0
+    assert "carry no checksums" in caplog.text
 
 
 def test_what_disagrees_in_old_shards_is_named(new_and_old):
