@@ -101,8 +101,7 @@ def save_checkpoint(
             if other != target and _is_tensors_of(path, other.name):
                 other.unlink(missing_ok=True)
     except (OSError, SafetensorError) as error:
-        number = refusal_number(error) if isinstance(error, OSError) else None
-        reason, advice = refusal(number, str(error))
+        reason, advice = refusal(refusal_number(error), str(error))
         raise TrainingError(
             f"{path}: the checkpoint cannot be written: {reason}; {advice} or choose another "
             "--out, then run again to continue"

@@ -55,7 +55,7 @@ REFUSALS: dict[int, tuple[str, str]] = {
 LONGEST_REFUSAL = 120
 """Letters that are passed on of what a library says of an error that has no number."""
 
-_NUMBER_IN_TEXT = re.compile(r"errno = (\d+)")
+_NUMBER_IN_TEXT = re.compile(r"(?:errno = |os error )(\d+)")
 
 INTERRUPTED_EXIT_CODE = 130
 
@@ -135,7 +135,7 @@ def check_place(out: Path) -> None:
         ConfigError: If the nearest directory that exists is none, or takes no new files.
     """
     try:
-        there = next(path for path in (out, *out.absolute().parents) if os.path.lexists(path))
+        there = next(path for path in (out, *out.absolute().parents) if _is_there(path))
         if there != out and not there.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(there))
         if there.is_dir() and not os.access(there, os.W_OK | os.X_OK):
@@ -145,6 +145,15 @@ def check_place(out: Path) -> None:
             trial.unlink()
     except OSError as error:
         raise unwritable(out, error) from error
+
+
+def _is_there(path: Path) -> bool:
+    """Whether something has this name; a name that nothing can have is an OSError."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def refusal(number: int | None, said: str = "") -> tuple[str, str]:
@@ -162,11 +171,12 @@ def refusal(number: int | None, said: str = "") -> tuple[str, str]:
     return reason or "the system does not say why", "look at that place"
 
 
-def refusal_number(error: OSError) -> int | None:
-    """Number of an error of writing; HDF5 has it in the midst of its words."""
-    if error.errno is None and (found := _NUMBER_IN_TEXT.search(str(error))):
+def refusal_number(error: Exception) -> int | None:
+    """Number of an error of writing; HDF5 and safetensors have it in the midst of their words."""
+    number: int | None = getattr(error, "errno", None)
+    if number is None and (found := _NUMBER_IN_TEXT.search(str(error))):
         return int(found[1])
-    return error.errno
+    return number
 
 
 def unwritable(out: Path, error: OSError) -> ConfigError:
@@ -190,7 +200,7 @@ class _Command(click.Command):
         try:
             return super().invoke(ctx)
         except OSError as error:
-            if error.errno not in NO_ENTRY or not _concerns(out, error.filename):
+            if refusal_number(error) not in NO_ENTRY or not _concerns(out, error.filename):
                 raise
             raise unwritable(out, error) from error
 

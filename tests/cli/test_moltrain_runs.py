@@ -70,9 +70,9 @@ def wait_for_step(process, run, step):
     pytest.fail(f"no step {step}: {process.communicate()[1]}")
 
 
-def start(*arguments):
+def start(*arguments, program=("moltrain",)):
     """A process with a group of its own."""
-    command = [str(BIN / "moltrain"), *map(str, arguments)]
+    command = [str(BIN / program[0]), *program[1:], *map(str, arguments)]
     return subprocess.Popen(
         command,
         stderr=subprocess.PIPE,
@@ -161,6 +161,33 @@ def test_two_processes_of_torchrun_learn_what_one_learns(shards, whole, tmp_path
     )
     assert odd.returncode != 0
     assert "cannot be split evenly among 2 processes" in odd.stderr
+
+
+@pytest.mark.skipif(KILLS < 20, reason="takes long: set MOL_TEST_KILLS=20")
+def test_processes_of_torchrun_share_a_network_with_an_unused_branch_and_end_with_it(
+    shards, tmp_path
+):
+    """A row of Table XV: landmarks alone. Then torchrun is killed in the midst of a run."""
+    alone = ["--set", "model.use_expression=false", "--set", "model.use_flow=false"]
+    arguments = ["loso", "--shards", shards, *SMALL, *alone, "--folds", 0]
+    torchrun = ("torchrun", "--standalone", "--nproc-per-node=2", "-m", "mol_model")
+    done = moltrain(*arguments, "--steps", 6, "--out", tmp_path / "two", program=torchrun)
+    assert done.returncode == 0, done.stderr
+    one = here(*arguments, "--steps", 6, "--out", tmp_path / "one", *ALONE)
+    assert one.returncode == 0, one.stderr
+    for mine, shared in zip(log_of(tmp_path / "one"), log_of(tmp_path / "two"), strict=True):
+        assert shared == pytest.approx(mine, rel=0.05, abs=1e-3)
+
+    out = tmp_path / "killed"
+    process = start(*arguments, "--steps", 5000, "--out", out, program=torchrun)
+    wait_for_step(process, out, 3)
+    family = psutil.Process(process.pid).children(recursive=True)
+    assert len(family) >= 2
+    process.kill()
+    process.communicate()
+    assert not psutil.wait_procs(family, timeout=30)[1]
+    record = json.loads((out / "folds/samm-006/checkpoint.json").read_text())
+    assert record["step"] == log_of(out)[-1]["step"] < 5000  # they saved first
 
 
 def test_a_full_disk_is_named_and_the_run_continues_when_there_is_room(shards, whole, tmp_path):

@@ -36,7 +36,7 @@ from tests.tally import tally
 
 CPU = torch.device("cpu")
 KILLS = int(os.environ.get("MOL_TEST_KILLS", "4"))
-"""Of a whole fold; MOL_TEST_KILLS=1000 kills it at every call."""
+"""Half of them of a whole fold; MOL_TEST_KILLS=1000 kills it at every call."""
 
 SMALL = TINY.model_copy(update={"use_flow": False, "use_landmarks": False, "f5c_blocks": 0})
 CONFIG = RunConfig(
@@ -157,7 +157,7 @@ def test_a_run_that_is_killed_between_any_two_calls_ends_with_the_same_numbers(
         run(whole)
     calls = kill.count
     assert calls > 50
-    step = max(1, calls // KILLS)
+    step = max(1, 2 * calls // KILLS)
     with tally("kills of a run between two calls") as tried:
         for at in range(1 + step // 2, calls + 1, step):
             out = tmp_path / f"killed-{at}"
