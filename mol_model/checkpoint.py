@@ -56,6 +56,8 @@ class CheckpointRecord(BaseModel):
     synthetic: bool
     people: tuple[str, ...] = ()
     """Everybody whom the model was trained on or chosen by, also before a warm start."""
+    people_complete: bool = True
+    """Whether nobody else is known to the model; False after a start from unknown people."""
     started_from: str | None = None
     """SHA-256 of the tensors of `training.init_from`."""
     selection: str
@@ -64,6 +66,16 @@ class CheckpointRecord(BaseModel):
     """Accuracy by which it was chosen, on the people that `selection` names."""
     tensors_sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
     """Also says which file of tensors beside the JSON is meant."""
+
+    @property
+    def imported(self) -> bool:
+        """Whether the weights come from the authors' released code, not from a run of ours."""
+        return not self.manifest_hash
+
+    @property
+    def knows_people(self) -> bool:
+        """Whether it is known whom the model was trained on: nobody named is nobody known."""
+        return self.people_complete and bool(self.people)
 
 
 def save_checkpoint(
@@ -81,13 +93,15 @@ def save_checkpoint(
         optimiser: Whose state is kept too, if any.
 
     Raises:
-        TrainingError: If the disk is full or cannot be written; an older checkpoint stays.
+        TrainingError: If the disk is full or cannot be written, or a number is not finite; an
+            older checkpoint stays.
     """
     tensors = {f"model.{name}": value.contiguous() for name, value in model.state_dict().items()}
     if optimiser is not None:
         for name, state in _adam_states(model, optimiser):
             for key, value in state.items():
                 tensors[f"adam.{key}.{name}"] = torch.as_tensor(value).contiguous()
+    _refuse_non_finite(tensors, path, "is not saved, an older checkpoint stays")
     new = path.with_name(f"{path.name}.new.safetensors")
     try:
         with atomically(new) as place:
@@ -192,11 +206,27 @@ def _load_tensors(path: Path, record: CheckpointRecord) -> dict[str, Tensor]:
     try:
         if hash_file(target) != record.tensors_sha256:
             raise TrainingError(f"{target}: is not the file that {path.name}.json describes")
-        return load_file(target)
+        tensors = load_file(target)
     except FileNotFoundError:
         raise
     except (OSError, SafetensorError) as error:
         raise TrainingError(f"{target}: cannot be read ({shortened(error)})") from error
+    _refuse_non_finite(tensors, path, "says nothing about any video")
+    return tensors
+
+
+def _refuse_non_finite(tensors: Mapping[str, Tensor], path: Path, words: str) -> None:
+    """Refuse weights with which every answer would be the first class.
+
+    Raises:
+        TrainingError: If a number among them is not finite.
+    """
+    for name, value in tensors.items():
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise TrainingError(
+                f"{path}: {name.removeprefix('model.')} holds numbers that are not finite, and "
+                f"{words}; lower training.learning_rate or set training.clip_gradient"
+            )
 
 
 def load_model(path: Path, device: torch.device) -> tuple[MOL, CheckpointRecord]:
@@ -345,6 +375,7 @@ def import_release_file(path: Path, out: Path | None = None) -> ImportReport:
         std=1.0,
         manifest_hash="",
         synthetic=False,
+        people_complete=False,
         selection="by the authors, unknown",
     )
     save_checkpoint(record_path(out), record, model)

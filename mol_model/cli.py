@@ -219,6 +219,11 @@ def pretrain(**given: Any) -> None:
 @click.option("--checkpoint", type=FOLDER, required=True, help="Of a fold, or of 'pretrain'.")
 @SHARDS
 @click.option("--out", type=FOLDER, required=True, help="Directory for the tables.")
+@click.option(
+    "--classes",
+    metavar="MAPPING",
+    help="Label mapping; default: that of the checkpoint, of imported weights release-3 or -5.",
+)
 @DEVICE
 @click.option(
     "--seen-people",
@@ -228,13 +233,23 @@ def pretrain(**given: Any) -> None:
     help="What to do with people whom the checkpoint was trained on.",
 )
 def evaluate(
-    checkpoint: Path, shards: tuple[Path, ...], out: Path, device: str, seen_people: str
+    checkpoint: Path,
+    shards: tuple[Path, ...],
+    out: Path,
+    classes: str | None,
+    device: str,
+    seen_people: str,
 ) -> None:
     """Test a checkpoint on all videos of the shards."""
     from mol_model.testing import evaluate_checkpoint
 
     metrics = evaluate_checkpoint(
-        checkpoint, shards, out, device=device, leave_out_seen=seen_people == "leave-out"
+        checkpoint,
+        shards,
+        out,
+        classes=classes,
+        device=device,
+        leave_out_seen=seen_people == "leave-out",
     )
     click.echo(result_text(metrics))
     click.echo(f"tables: {out}")

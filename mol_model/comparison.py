@@ -14,7 +14,10 @@ from mol_model.runs import METRICS_NAME
 from mol_pipeline.contract.documents import Unreadable, a_kind, read_yaml
 from mol_pipeline.errors import ManifestError
 
-MUST_AGREE = ("manifest_hash", "label_mapping", "protocol", "selection", "shuffled_labels")
+MUST_AGREE = (
+    *("manifest_hash", "label_mapping", "protocol", "folds", "videos", "selection"),
+    *("shuffled_labels", "unknown_people"),
+)
 """Where runs differ in one of these, their scores are of different things."""
 
 
@@ -29,7 +32,8 @@ class Comparison:
     """Settings that are not the same in all runs."""
     warnings: tuple[str, ...]
     changes: tuple[dict[str, Any], ...]
-    """For each run but the first: videos only one of the two got right."""
+    """For each run but the first: videos only one of the two got right; no `p`, and `why`, where
+    there is nothing to compare."""
 
     def document(self) -> dict[str, Any]:
         """One JSON-able object."""
@@ -54,6 +58,9 @@ class Comparison:
             cells = "".join(f"{value!s:>{width}}" for value in settings)
             lines.append(f"{name:32}{cells}")
         for name, change in zip(self.runs[1:], self.changes, strict=True):
+            if change["p"] is None:
+                lines.append(f"{name} against {self.runs[0]}: not compared, {change['why']}")
+                continue
             lines.append(
                 f"{name} against {self.runs[0]}: {change['gained']} videos gained, "
                 f"{change['lost']} lost of {change['videos']} in both (McNemar's exact "
@@ -76,11 +83,16 @@ def compare_runs(directories: Sequence[Path]) -> Comparison:
         for name in names
         if any(one.get(name) != settings[0].get(name) for one in settings)
     }
-    scores = {score: [_score(one, score) for one in metrics] for score in SCORES}
+    parts = sorted({fold for one in metrics for fold in one.get("by_fold", {})})
+    scores = {score: [_score(one, score) for one in metrics] for score in SCORES} | {
+        f"{fold}: {score}": [_score(one.get("by_fold", {}).get(fold, {}), score) for one in metrics]
+        for fold in parts
+        for score in SCORES
+    }
     warnings = [
         f"the runs differ in {key.replace('_', ' ')}: {', '.join(str(m.get(key)) for m in metrics)}"
         for key in MUST_AGREE
-        if len({str(one.get(key)) for one in metrics}) > 1
+        if len({str(one.get(key) or None) for one in metrics}) > 1
     ]
     predictions = [_predictions(path) for path in directories]
     return Comparison(
@@ -144,27 +156,43 @@ def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
 
 
-def _predictions(directory: Path) -> dict[tuple[str, ...], VideoPrediction]:
-    """Predictions by fold and video; of the first seed where there are several."""
-    return {
-        (one.fold, one.database, one.subject, one.clip): one
-        for path in sorted(_one_run(directory).glob(f"folds/*/{PREDICTIONS_NAME}"))
-        for one in load_predictions(path.parent)
-    }
+def _predictions(directory: Path) -> list[VideoPrediction]:
+    """Predictions of a run, of the first seed where there are several, or of an evaluation."""
+    run = _one_run(directory)
+    places = [path.parent for path in sorted(run.glob(f"folds/*/{PREDICTIONS_NAME}"))]
+    if (run / PREDICTIONS_NAME).is_file():
+        places.append(run)
+    return [one for place in places for one in load_predictions(place)]
 
 
-def _change(
-    before: dict[tuple[str, ...], VideoPrediction], after: dict[tuple[str, ...], VideoPrediction]
-) -> dict[str, Any]:
-    shared = [key for key in before.keys() & after.keys() if before[key].probabilities]
-    right = [(_right(before[key]), _right(after[key])) for key in shared]
-    gained = sum(new and not old for old, new in right)
-    lost = sum(old and not new for old, new in right)
+def _change(before: list[VideoPrediction], after: list[VideoPrediction]) -> dict[str, Any]:
+    """Videos that only one of two runs got right, of those that both classified."""
+    headless = [name for name, run in (("first", before), ("second", after)) if _no_class(run)]
+    # A pair of databases may test a video again: then its fold tells the predictions apart.
+    by_fold = any(len({one.key for one in run}) < len(run) for run in (before, after))
+    old, new = (
+        {(*one.key, one.fold if by_fold else ""): one for one in run} for run in (before, after)
+    )
+    shared = old.keys() & new.keys()
+    why = ""
+    if headless:
+        why = f"the {' and the '.join(headless)} of the two has no expression head"
+    elif not shared:
+        why = "no video is in both"
+    if why:
+        return {"videos": 0, "gained": 0, "lost": 0, "p": None, "why": why}
+    right = [(_right(old[key]), _right(new[key])) for key in shared]
+    gained = sum(later and not earlier for earlier, later in right)
+    lost = sum(earlier and not later for earlier, later in right)
     return {"videos": len(shared), "gained": gained, "lost": lost, "p": mcnemar(gained, lost)}
 
 
+def _no_class(run: list[VideoPrediction]) -> bool:
+    return any(not one.probabilities for one in run)
+
+
 def _right(one: VideoPrediction) -> bool:
-    return bool(one.probabilities) and one.predicted == one.label
+    return one.predicted == one.label
 
 
 def mcnemar(gained: int, lost: int) -> float:

@@ -1,6 +1,6 @@
 """Test a model on held-out videos; pool what it predicted."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,11 +24,12 @@ from mol_model.protocols import Fold
 from mol_model.transforms import ClipInputs, Normalisation, apply_view, centre_view
 from mol_pipeline.contract.shard_layout import ALIGNED_PX
 from mol_pipeline.contract.stopping import refuse_if_asked
+from mol_pipeline.errors import TrainingError
 
 
 @dataclass(frozen=True)
 class VideoPrediction:
-    """What a model said about one held-out video."""
+    """What a model said about one held-out video; NaN for what it does not estimate."""
 
     fold: str
     database: str
@@ -44,12 +45,17 @@ class VideoPrediction:
     nme: tuple[float, ...]
     """Inter-ocular NME of every frame, as fractions."""
     mean_shape_nme: float
-    """Mean NME of the training part's mean landmarks: what a constant reaches."""
+    """NME of the training part's mean landmarks, mean over the frames: what a constant reaches."""
 
     @property
     def predicted(self) -> int:
         """Class with the largest probability."""
         return int(np.argmax(self.probabilities))
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Whose video it is, over all databases."""
+        return self.database, self.subject, self.clip
 
 
 def test_inputs(batch: ClipBatch, normalisation: Normalisation, crop_px: int) -> ClipInputs:
@@ -108,6 +114,7 @@ def evaluate_fold(
 
     Raises:
         StoppedOnRequest: If a stop signal came; the trained model is saved.
+        TrainingError: If an estimate is not finite.
     """
     model.eval()
     data = source.data
@@ -120,20 +127,33 @@ def evaluate_fold(
             inputs = test_inputs(source.read(clips), normalisation, model.crop_px)
             with exact_products():
                 output = model(inputs.frames)
-            if output.expression is not None:
-                logits.append(output.expression)
-            scores.append(
-                score_clips(
-                    inputs, shape, flow=_array(output.flow), points=_array(output.landmarks)
-                )
+            of = f"fold {fold.name}, video {data.videos[video].key}"
+            flow, points = (
+                _array("flow", output.flow, of),
+                _array("landmarks", output.landmarks, of),
             )
+            if output.expression is not None:
+                _array("class", output.expression, of)
+                logits.append(output.expression)
+            scores.append(score_clips(inputs, shape, flow=flow, points=points))
         probabilities = tuple(phase_mean(torch.cat(logits)).tolist()) if logits else ()
         predictions.append(score_video(data, fold, video, ClipScores.joined(scores), probabilities))
     return predictions
 
 
-def _array(estimate: Tensor | None) -> np.ndarray | None:
-    return None if estimate is None else estimate.double().cpu().numpy()
+def _array(kind: str, estimate: Tensor | None, of: str) -> np.ndarray | None:
+    return None if estimate is None else finite(kind, estimate.double().cpu().numpy(), of)
+
+
+def finite(kind: str, estimate: np.ndarray, of: str) -> np.ndarray:
+    """An estimate; whatever is compared with a number that is not finite says nothing.
+
+    Raises:
+        TrainingError: If one is not finite; every class would be the first, for instance.
+    """
+    if not np.isfinite(estimate).all():
+        raise TrainingError(f"{of}: the estimated {kind} holds numbers that are not finite")
+    return estimate
 
 
 def score_clips(
@@ -220,7 +240,9 @@ def recognition_accuracy(
         for clips in in_parts(source.data.clips_of([video])):
             inputs = test_inputs(source.read(clips), normalisation, model.crop_px)
             with exact_products():
-                logits.append(model(inputs.frames, flow_pairs=[0]).expression)
+                output = model(inputs.frames, flow_pairs=[0])
+            _array("class", output.expression, source.data.videos[video].key)
+            logits.append(output.expression)
         right += int(phase_mean(torch.cat(logits)).argmax()) == source.data.samples[video].label
     return right / len(videos)
 
@@ -239,7 +261,7 @@ def pooled_metrics(
             results of their own, and may test a video twice.
     """
     metrics: dict[str, Any] = {
-        "videos": len({(one.database, one.subject, one.clip) for one in predictions}),
+        "videos": len({one.key for one in predictions}),
         "folds": len({one.fold for one in predictions}),
         "classes": list(classes),
     }
@@ -265,22 +287,29 @@ def _scores_by(
 
 
 def _scores(predictions: Sequence[VideoPrediction], classes: Sequence[str]) -> dict[str, Any]:
-    """Scores of one set of predictions; each task only if all have it."""
+    """Scores of one set of predictions, of each task that its model has.
+
+    Convention: the flow is averaged over videos, the landmarks over frames; the simple answer
+    beside a score is averaged as the score is.
+    """
     scores: dict[str, Any] = {}
-    nme = np.concatenate([one.nme for one in predictions])
-    errors = np.array([one.end_point_error for one in predictions])
-    if not np.isnan(errors).any():
+    flows, left_out = _scored(predictions, lambda one: (one.end_point_error, one.zero_flow_error))
+    if flows:
         scores["flow"] = {
-            "average_end_point_error_px": float(errors.mean()),
-            "zero_flow_end_point_error_px": float(
-                np.mean([one.zero_flow_error for one in predictions])
-            ),
+            "average_end_point_error_px": float(np.mean([one.end_point_error for one in flows])),
+            "zero_flow_end_point_error_px": float(np.mean([one.zero_flow_error for one in flows])),
+            **left_out,
         }
-    if not np.isnan(nme).any():
+    shapes, left_out = _scored(predictions, lambda one: (*one.nme, one.mean_shape_nme))
+    if shapes:
+        nme = np.concatenate([one.nme for one in shapes])
+        frames = [len(one.nme) for one in shapes]
+        constant = np.average([one.mean_shape_nme for one in shapes], weights=frames)
         scores["landmarks"] = {
             "inter_ocular_nme_percent": float(100 * nme.mean()),
-            "mean_shape_nme_percent": float(100 * np.mean([o.mean_shape_nme for o in predictions])),
+            "mean_shape_nme_percent": float(100 * constant),
             "failure_rate_percent_at_10": float(100 * failure_rate(nme)),
+            **left_out,
         }
     if all(one.probabilities for one in predictions):
         labels = [one.label for one in predictions]
@@ -295,3 +324,12 @@ def _scores(predictions: Sequence[VideoPrediction], classes: Sequence[str]) -> d
         }
         scores["confusion"] = confusion.tolist()
     return scores
+
+
+def _scored(
+    predictions: Sequence[VideoPrediction], errors: Callable[[VideoPrediction], Sequence[float]]
+) -> tuple[list[VideoPrediction], dict[str, list[str]]]:
+    """Videos whose errors are finite, and the others by name; nobody where nothing is estimated."""
+    kept = [one for one in predictions if np.isfinite(errors(one)).all()]
+    names = ["/".join(one.key) for one in predictions if not np.isfinite(errors(one)).all()]
+    return kept, {"not_scored": names} if names else {}

@@ -12,7 +12,8 @@ import jinja2
 
 from mol_model.build import build_network
 from mol_model.config import RunConfig
-from mol_model.repeats import summarise_seeds
+from mol_model.marks import remarks
+from mol_model.repeats import spreads_of, summarise_seeds
 from mol_model.run_documents import Metrics, RunDocument, read_checked
 from mol_pipeline.contract.escaping import code, markdown
 from mol_pipeline.contract.files import write_atomically
@@ -72,7 +73,19 @@ works; they say nothing about any real database and must not stand beside publis
   {{ model.crop_px }} x {{ model.crop_px }} pixels, {{ model.f5c_blocks }} F5C block(s) a branch.
 {%- if missing %} Heads left out: {{ missing|text }}.{% endif %}
 - Classes: {{ m.classes|text }} (label mapping `{{ m.label_mapping|code }}`, in this order).
+{%- if m.unknown_people %}
+- One model for each of {{ m.folds }} fold(s).
+{%- elif m.selection == "test-best" %}
+- One model for each of {{ m.folds }} fold(s); the people that it was tested on chose it.
+{%- else %}
 - One model for each of {{ m.folds }} fold(s); each was tested only on people that it never saw.
+{%- endif %}
+{%- if m.folds < m.folds_of_protocol %}
+- **{{ m.folds }} of {{ m.folds_of_protocol }} folds of the protocol: not its result yet.**
+{%- endif %}
+{%- for words in remarks %}
+- **{{ words|text }}**
+{%- endfor %}
 
 ## Data
 
@@ -154,7 +167,8 @@ def write_card(directory: Path) -> Path:
         parameters=sum(one.numel() for one in build_network(config.model).parameters()),
         missing=[name for name, there in parts if not there],
         seeds=seeds,
-        rows=_rows(summarise_seeds({0: first})["spread"] | metrics.get("spread", {}), first),
+        remarks=remarks(metrics),
+        rows=_all_rows(metrics, first),
     )
     target = directory / CARD
     write_atomically(target, card.encode())
@@ -166,6 +180,19 @@ def _listed(escape: Callable[[object], str]) -> Callable[[object], str]:
     return lambda value: (
         ", ".join(map(escape, value)) if isinstance(value, list | tuple) else escape(value)
     )
+
+
+def _all_rows(metrics: Mapping[str, Any], first: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Lines of the table of numbers, of each fold where each is a result of its own."""
+    spreads = spreads_of(summarise_seeds({0: dict(first)}))
+    if "spread" in metrics:
+        spreads |= spreads_of(metrics)
+    rows = []
+    for fold, spread in spreads.items():
+        of_first = first["by_fold"][fold] if fold else first
+        of_fold = f"{markdown(fold)}: " if fold else ""
+        rows += [row | {"name": of_fold + row["name"]} for row in _rows(spread, of_first)]
+    return rows
 
 
 def _rows(spread: Mapping[str, Any], first: Mapping[str, Any]) -> list[dict[str, str]]:

@@ -19,6 +19,7 @@ from mol_model.clip_source import ClipSource
 from mol_model.data import ClipBatch, ShardSet
 from mol_model.evaluation import (
     ClipScores,
+    finite,
     in_parts,
     pooled_metrics,
     score_clips,
@@ -151,7 +152,7 @@ def evaluate_peer(
         that are given.
 
     Raises:
-        TrainingError: If a predictor answers in another shape.
+        TrainingError: If a predictor answers in another shape, or no finite numbers.
     """
     source = ClipSource(data, torch.device("cpu"))
     statistics = clip_statistics(source)
@@ -195,4 +196,4 @@ def _checked(kind: str, answer: Any, shape: tuple[int, ...]) -> NDArray[np.float
         raise TrainingError(
             f"the {kind} predictor gave an array {array.shape}, asked for were {list(shape)}"
         )
-    return array
+    return finite(kind, array, "a predictor")

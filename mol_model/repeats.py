@@ -2,7 +2,7 @@
 
 import json
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -71,15 +71,36 @@ def fit_seeds(
 
 
 def summarise_seeds(runs: dict[int, dict[str, Any]]) -> dict[str, Any]:
-    """Mean, sample standard deviation and range of each score over runs that differ by seed."""
+    """Mean, sample standard deviation and range of each score over runs that differ by seed.
+
+    Where each of several folds is a result of its own, as in `cross`, the spread is of each.
+    """
     first = next(iter(runs.values()))
     common = {key: value for key, value in first.items() if not isinstance(value, dict)}
     for key in ("seed", "confusion"):
         common.pop(key, None)
+    summary = {**common, "seeds": list(runs), "spread": _spread(list(runs.values()))}
+    folds = [name for name in first.get("by_fold", {}) if _in_all(name, runs)]
+    if folds:
+        summary["by_fold"] = {
+            name: {
+                "videos": first["by_fold"][name]["videos"],
+                "spread": _spread([run["by_fold"][name] for run in runs.values()]),
+            }
+            for name in folds
+        }
+    return summary
+
+
+def _in_all(fold: str, runs: dict[int, dict[str, Any]]) -> bool:
+    return all(fold in run.get("by_fold", {}) for run in runs.values())
+
+
+def _spread(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
     spread = {}
     for score, (part, name) in SCORES.items():
-        values = [run[part][name] for run in runs.values() if part in run]
-        if len(values) == len(runs):
+        values = [run[part][name] for run in runs if run.get(part)]
+        if values and len(values) == len(runs):
             spread[score] = {
                 "mean": statistics.fmean(values),
                 "standard_deviation": statistics.stdev(values) if len(values) > 1 else None,
@@ -87,4 +108,10 @@ def summarise_seeds(runs: dict[int, dict[str, Any]]) -> dict[str, Any]:
                 "greatest": max(values),
                 "values": values,
             }
-    return {**common, "seeds": list(runs), "spread": spread}
+    return spread
+
+
+def spreads_of(metrics: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Spread of the scores by fold, in the metrics of several seeds; of all folds under ""."""
+    folds = {name: part["spread"] for name, part in metrics.get("by_fold", {}).items()}
+    return folds or {"": metrics["spread"]}

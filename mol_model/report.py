@@ -9,9 +9,11 @@ import jinja2
 import markupsafe
 
 from mol_model.config import RunConfig
+from mol_model.marks import remarks
 from mol_model.metric_log import read_metric_log
 from mol_model.pictures import draw_confusion, draw_curves
 from mol_model.predictions import PREDICTIONS_NAME, load_predictions
+from mol_model.repeats import spreads_of
 from mol_pipeline.contract.settings import dump_settings
 
 MOST_EXAMPLES = 3
@@ -40,6 +42,8 @@ choosing the model on the test fold.</p>{% endif %}
 {% if m.selection == "test-best" %}<p class="synthetic"><b>Optimistic.</b> The model of each fold
 was chosen on its test part. These numbers must not stand beside honest ones.</p>{% endif %}
 
+{% for words in remarks %}<p class="synthetic">{{ words }}</p>
+{% endfor %}
 <h2>Held-out results, pooled over {{ m.folds }} folds ({{ m.videos }} videos)</h2>
 {% if m.folds < m.folds_of_protocol %}<p class="synthetic">{{ m.folds }} of
 {{ m.folds_of_protocol }} folds of the protocol: not its result yet.</p>{% endif %}
@@ -116,12 +120,17 @@ SEEDS_PAGE = """<!doctype html>
 {{ style }}
 <h1>{{ title }}</h1>
 {% if m.synthetic %}<p class="synthetic"><b>Synthetic data.</b></p>{% endif %}
+{% for words in remarks %}<p class="synthetic">{{ words }}</p>
+{% endfor %}
+{% if m.folds < m.folds_of_protocol %}<p class="synthetic">{{ m.folds }} of
+{{ m.folds_of_protocol }} folds of the protocol: not its result yet.</p>{% endif %}
 <p>{{ m.seeds|length }} seeds over the same folds. Model choice: <b>{{ m.selection_means }}</b></p>
 <table><tr><th>score<th>mean<th>standard deviation<th>least<th>greatest
-{% for name, s in m.spread.items() %}
+{% for part, spread in spreads.items() %}{% if part %}<tr><th>{{ part }}{% endif %}
+{% for name, s in spread.items() %}
 <tr><td>{{ name.replace("_", " ") }}<td>{{ num(s.mean) }}<td>{{ num(s.standard_deviation) }}
  <td>{{ num(s.least) }}<td>{{ num(s.greatest) }}
-{% endfor %}</table>
+{% endfor %}{% endfor %}</table>
 <ul>{% for seed in m.seeds %}<li><a href="seed-{{ seed }}/report.html">seed {{ seed }}</a>
 {% endfor %}</ul>
 </html>
@@ -130,7 +139,16 @@ SEEDS_PAGE = """<!doctype html>
 
 def write_seeds_report(out: Path, metrics: dict[str, Any]) -> Path:
     """Write `report.html` over the runs of several seeds."""
-    page = _environment().from_string(SEEDS_PAGE).render(title=_title(metrics), m=metrics)
+    page = (
+        _environment()
+        .from_string(SEEDS_PAGE)
+        .render(
+            title=_title(metrics),
+            m=metrics,
+            remarks=remarks(metrics),
+            spreads=spreads_of(metrics),
+        )
+    )
     target = out / "report.html"
     target.write_text(page, encoding="utf-8")
     return target
@@ -172,6 +190,7 @@ def write_report(out: Path, metrics: dict[str, Any], config: RunConfig) -> Path:
         .render(
             title=_title(metrics),
             m=metrics,
+            remarks=remarks(metrics),
             pictures=pictures,
             flavour=config.model.flavour,
             folds=_fold_rows(directories),
@@ -193,7 +212,7 @@ def _fold_rows(directories: Sequence[Path]) -> list[list[str]]:
             continue
         count = len(videos)
         right = sum(bool(v.probabilities) and v.predicted == v.label for v in videos)
-        nme = sum(sum(v.nme) / len(v.nme) for v in videos) / count
+        nme = [value for video in videos for value in video.nme]  # over frames, as in the scores
         rows.append(
             [
                 videos[0].fold,
@@ -201,7 +220,7 @@ def _fold_rows(directories: Sequence[Path]) -> list[list[str]]:
                 str(right),
                 f"{sum(v.end_point_error for v in videos) / count:.3f}",
                 f"{sum(v.zero_flow_error for v in videos) / count:.3f}",
-                f"{100 * nme:.2f}",
+                f"{100 * sum(nme) / len(nme):.2f}",
             ]
         )
     return rows

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from mol_model.marks import remarks
+
 RECOGNITION = (
     ("accuracy", "accuracy"),
     ("weighted_f1", "WF1"),
@@ -31,7 +33,10 @@ def result_text(metrics: Mapping[str, Any]) -> str:
         lines.append("  OPTIMISTIC: the model was chosen on the test folds themselves")
     if metrics["shuffled_labels"]:
         lines.append("  CONTROL: the labels of the training videos were shuffled")
+    lines += [f"  {words}" for words in remarks(metrics)]
     if several:
+        for name, part in metrics.get("by_fold", {}).items():
+            lines += [f"{name}: {part['videos']} videos", *_spread_lines(part["spread"])]
         return "\n".join(lines + _spread_lines(metrics["spread"]))
     lines += _score_lines(metrics)
     for name, part in metrics.get("by_fold", {}).items():

@@ -62,11 +62,27 @@ def open_run(
             clear_run(out)
         if path.is_file():
             check_same(out, identity, config)
+            _check_names(out, folds)
         document = {**identity, "folds": folds}
         content = (json.dumps(document, indent=1) + "\n").encode()
         if not path.is_file() or path.read_bytes() != content:
             write_atomically(path, content)
         write_atomically(out / "config.yaml", dump_settings(config).encode())
+
+
+def _check_names(out: Path, folds: list[str]) -> None:
+    """Refuse a run whose folds have other names: what is finished would be done again.
+
+    Raises:
+        ConfigError: If they differ, as in runs of earlier versions where a name was not safe.
+    """
+    before = read_run(out)["folds"]
+    if before != folds:
+        old = next((name for name in before if name not in folds), before[0])
+        raise ConfigError(
+            f"{out}: holds a run whose folds have other names, e.g. {old}, from an earlier "
+            "version; choose another --out, or --overwrite to start anew"
+        )
 
 
 def clear_run(out: Path) -> None:

@@ -19,18 +19,18 @@ from typing import Any
 import torch
 
 from mol_model import processes
+from mol_model.checkpoint import CheckpointRecord
 from mol_model.clip_source import ClipSource, open_source
 from mol_model.config import RunConfig
 from mol_model.data import ShardSet
-from mol_model.evaluation import pooled_metrics
 from mol_model.failures import named_failures
+from mol_model.finished import finished_folds, fold_directory, load_finished, run_metrics
 from mol_model.fold_jobs import FoldJob, RunProgress, Shared, run_folds, run_folds_here
 from mol_model.fold_state import RUN_NAME
 from mol_model.holds import TABLES_PATIENCE_S, held_alone
-from mol_model.predictions import PREDICTIONS_NAME, load_predictions, write_table
-from mol_model.protocols import PROTOCOL_TITLES, Fold, make_folds
+from mol_model.predictions import write_table
+from mol_model.protocols import Fold, make_folds
 from mol_model.run_directory import open_run, run_identity
-from mol_model.selection import SELECTIONS
 from mol_model.statistics import ClipStatistics, clip_statistics
 from mol_model.warm_start import open_warm_start
 from mol_pipeline.contract.files import hash_file, write_atomically
@@ -116,7 +116,8 @@ def fit(
 ) -> dict[str, Any]:
     """Train and test every fold of the protocol; returns the pooled metrics.
 
-    A finished fold is not run again; an interrupted one continues.
+    A finished fold is not run again; an interrupted one continues. The metrics are those of all
+    folds that are finished, also where only some were asked for.
 
     Args:
         data: The shards.
@@ -138,24 +139,27 @@ def fit(
     if start is not None:
         for fold in folds:
             start.check_people(data.samples, fold)
+    record = start.record if start else None
     out = options.out.resolve()
     if processes.rank() == 0:
-        started_from = start.record.tensors_sha256 if start else None
+        started_from = record.tensors_sha256 if record else None
         identity = run_identity(data, config, started_from)
         names = [fold.name for fold in all_folds]
         open_run(out, identity, names, config, overwrite=options.overwrite)
     processes.wait()
-    todo = [fold for fold in folds if not (_directory(out, fold) / PREDICTIONS_NAME).is_file()]
+    done = finished_folds(out, all_folds)
+    load_finished(out, done, data, config, record)  # refused now, not after hours of training
+    todo = [fold for fold in folds if fold not in done]
     if todo:
         if processes.rank() == 0:
-            _refuse_held(_directory(out, fold) for fold in todo)
+            _refuse_held(fold_directory(out, fold) for fold in todo)
         clips = clips or SharedClips(data, device, config)
         shared = clips.get()
         if cost := shared.source.checked:
             on_progress(RunProgress(len(folds) - len(todo), len(folds), "", None, note=cost))
         _train(out, todo, len(folds), config, options, shared, on_progress)
         data.check_unchanged()
-    return _pool(out, data, config, folds, len(all_folds))
+    return _pool(out, data, config, all_folds, record)
 
 
 def _train(
@@ -169,7 +173,7 @@ def _train(
 ) -> None:
     """Train the folds that are not finished."""
     run_sha256 = hash_file(out / RUN_NAME)
-    work = [FoldJob(fold, config, _directory(out, fold), run_sha256) for fold in todo]
+    work = [FoldJob(fold, config, fold_directory(out, fold), run_sha256) for fold in todo]
     cores = usable_cores()
     jobs = options.jobs or (1 if shared.source.device.type == "cuda" else cores)
     jobs = max(1, min(jobs, len(work)))
@@ -180,25 +184,16 @@ def _train(
 
 
 def _pool(
-    out: Path, data: ShardSet, config: RunConfig, folds: Sequence[Fold], of: int
+    out: Path,
+    data: ShardSet,
+    config: RunConfig,
+    folds: Sequence[Fold],
+    start: CheckpointRecord | None,
 ) -> dict[str, Any]:
-    """Pool the predictions of finished folds and write the tables of the run."""
-    predictions = [one for fold in folds for one in load_predictions(_directory(out, fold))]
-    metrics = {
-        "synthetic": data.synthetic,
-        "databases": list(data.databases),
-        "protocol": PROTOCOL_TITLES[config.protocol.name],
-        "folds_of_protocol": of,
-        "label_mapping": data.mapping,
-        "selection": config.training.selection,
-        "selection_means": SELECTIONS[config.training.selection],
-        "shuffled_labels": config.data.shuffle_labels,
-        "init_from": config.training.init_from,
-        "seed": config.training.seed,
-        "manifest_hash": data.manifest_hash,
-        **pooled_metrics(predictions, data.classes, by_fold=config.protocol.name == "cross"),
-    }
-    metrics["folds"] = len(folds)
+    """Pool all folds that are finished, whoever trained them; write the tables of the run."""
+    done = finished_folds(out, folds)
+    predictions = load_finished(out, done, data, config, start)
+    metrics = run_metrics(data, config, done, predictions, of=len(folds), start=start)
     if processes.rank() == 0:
         with held_alone(out, patience_s=TABLES_PATIENCE_S):
             write_atomically(out / METRICS_NAME, (json.dumps(metrics, indent=1) + "\n").encode())
@@ -234,10 +229,6 @@ def select_folds(folds: list[Fold], names: Sequence[str]) -> list[Fold]:
             )
         chosen.update(by_name)
     return [fold for fold in folds if fold.name in chosen]
-
-
-def _directory(out: Path, fold: Fold) -> Path:
-    return out / "folds" / fold.name
 
 
 def _refuse_held(directories: Iterable[Path]) -> None:

@@ -1,5 +1,6 @@
 """Which model of a fold is tested, and which people may decide it."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -66,6 +67,22 @@ def watched_videos(
     kept = tuple(i for i in fold.train if samples[i].person not in held)
     watched = tuple(i for i in fold.train if samples[i].person in held)
     return replace(fold, train=kept), watched
+
+
+def people_of_model(
+    samples: Sequence[Sample], fold: Fold, config: RunConfig, start: CheckpointRecord | None
+) -> set[str]:
+    """Everybody whom the model of a fold knows.
+
+    Args:
+        samples: All videos.
+        fold: As the protocol makes it.
+        config: Settings; by `test-best` the test people choose the model.
+        start: What training starts from, if not from weights drawn by the seed.
+    """
+    chosen = fold.test if config.training.selection == "test-best" else ()
+    known = {samples[video].person for video in (*fold.train, *chosen)}
+    return known | set(start.people if start else ())
 
 
 def keep_best(path: Path, record: CheckpointRecord, step: int, score: float, model: MOL) -> None:

@@ -40,10 +40,10 @@ from mol_model.optimisation import (
 )
 from mol_model.protocols import Fold
 from mol_model.seeding import generator_of, seed_of, use_deterministic_kernels
-from mol_model.selection import keep_best, watched_videos
+from mol_model.selection import keep_best, people_of_model, watched_videos
 from mol_model.statistics import ClipStatistics, clip_statistics
 from mol_model.transforms import ClipInputs, Normalisation, apply_view, random_view
-from mol_model.warm_start import open_warm_start
+from mol_model.warm_start import WarmStart, open_warm_start
 from mol_pipeline.contract.shard_layout import ALIGNED_PX
 from mol_pipeline.contract.stopping import asked_to_stop
 from mol_pipeline.errors import StoppedOnRequest, TrainingError
@@ -113,6 +113,10 @@ class _FoldTraining:
         training = config.training
         self.source, self.config, self.directory, self.on_step = source, config, directory, on_step
         self.fold, self.watched = watched_videos(source.data.samples, fold, config)
+        start = open_warm_start(training.init_from)
+        self.people = people_of_model(
+            source.data.samples, fold, config, start.record if start else None
+        )
         self.clips = source.data.clips_of(self.fold.train)
         self.labels = training_labels(source.data, self.fold, config)
         self.checkpoint, self.best = directory / "checkpoint", directory / "best"
@@ -125,7 +129,7 @@ class _FoldTraining:
         if processes.count() > 1:
             processes.join_batch_norms(self.model)
         self.optimiser = make_optimiser(self.model, training, source.device)
-        self.record = self._continue() or self._begin(statistics)
+        self.record = self._continue(start) or self._begin(start, statistics)
         self.normalisation = Normalisation(self.record.mean, self.record.std)
         self.weights: Tensor | None = None
         if training.class_weights == "balanced":
@@ -137,7 +141,7 @@ class _FoldTraining:
             network = processes.share(network, source.device, some_unused=unused)
         self.network = compiled(network, training)
 
-    def _continue(self) -> CheckpointRecord | None:
+    def _continue(self, start: WarmStart | None) -> CheckpointRecord | None:
         """Take up the checkpoint of an interrupted run, if there is one."""
         if not has_checkpoint(self.checkpoint):
             return None
@@ -150,17 +154,28 @@ class _FoldTraining:
                 f"{self.checkpoint}.json: comes from other settings or data than this run; choose "
                 "another --out, or --overwrite to start anew"
             )
+        started_from = start.record.tensors_sha256 if start else None
+        if (record.fold, set(record.people), record.started_from) != (
+            self.fold.name,
+            self.people,
+            started_from,
+        ):
+            raise TrainingError(
+                f"{self.checkpoint}.json: is of fold {record.fold}, of other people or of another "
+                f"start than fold {self.fold.name} of this run; remove {self.directory}, or choose "
+                "another --out"
+            )
         done = record.step >= self.config.training.steps
         restore(tensors, self.model, None if done else self.optimiser)
         return record
 
-    def _begin(self, statistics: ClipStatistics | None) -> CheckpointRecord:
+    def _begin(
+        self, start: WarmStart | None, statistics: ClipStatistics | None
+    ) -> CheckpointRecord:
         """Weights and statistics of a new run, from the training part alone."""
         data, training = self.source.data, self.config.training
         statistics = statistics or clip_statistics(self.source, self.clips)
         normalisation = statistics.normalisation(self.clips)
-        start = open_warm_start(training.init_from)
-        people = {data.samples[i].person for i in (*self.fold.train, *self.watched)}
         if start is None and self.model.landmarks is not None:
             margin = (ALIGNED_PX - self.model.crop_px) // 2
             shape = statistics.mean_landmarks(self.clips) - margin
@@ -168,7 +183,6 @@ class _FoldTraining:
         if start is not None:
             start.check_people(data.samples, self.fold)
             start.load_into(self.model)
-            people |= set(start.record.people)
         return CheckpointRecord(
             config=self.config,
             classes=data.classes,
@@ -179,7 +193,8 @@ class _FoldTraining:
             std=normalisation.std,
             manifest_hash=data.manifest_hash,
             synthetic=data.synthetic,
-            people=tuple(sorted(people)),
+            people=tuple(sorted(self.people)),
+            people_complete=start is None or start.record.knows_people,
             started_from=start.record.tensors_sha256 if start else None,
             selection=training.selection,
         )

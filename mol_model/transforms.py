@@ -1,5 +1,6 @@
 """Joint augmentation: frames, flow and landmarks move together, batched, on the device."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -61,10 +62,33 @@ class ClipInputs:
 
 @dataclass(frozen=True)
 class Normalisation:
-    """Grey statistics of the training subjects."""
+    """Grey statistics of the training subjects: `(x - mean) / std` is what a network sees."""
 
     mean: float
     std: float
+
+
+def release_normalisation(frames: Iterable[Tensor], crop_px: int) -> Normalisation:
+    """What the authors' released code does: minus the mean, over the largest value that is left.
+
+    It takes both from one file, which holds all clips of a person, cropped.
+
+    Args:
+        frames: Grey values of all clips of a person or of a film, in parts, `[..., 144, 144]`.
+        crop_px: Side of the crop that the network sees.
+
+    Source:
+        Decision record 0011.
+    """
+    total = count = greatest = 0.0
+    for part in frames:
+        margin = (part.shape[-1] - crop_px) // 2
+        seen = part[..., margin : margin + crop_px, margin : margin + crop_px].double()
+        total += float(seen.sum())
+        count += seen.numel()
+        greatest = max(greatest, float(seen.max()))
+    mean = total / count
+    return Normalisation(mean, max(greatest - mean, 1.0))
 
 
 def centre_view(batch: int, stored_px: int, crop_px: int, device: torch.device) -> View:

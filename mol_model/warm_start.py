@@ -10,6 +10,7 @@ from mol_model.checkpoint import (
     CheckpointRecord,
     load_checkpoint,
     model_weights,
+    read_record,
     record_path,
 )
 from mol_model.network import MOL
@@ -30,6 +31,9 @@ class WarmStart:
 
     def check_people(self, samples: list[Sample], fold: Fold) -> None:
         """Refuse to test people whom the checkpoint was trained on.
+
+        Of a checkpoint that does not know its people nobody can be refused: what comes of it is
+        marked, see `marks.UNKNOWN_PEOPLE`.
 
         Raises:
             TrainingError: If there are such people.
@@ -69,6 +73,15 @@ class WarmStart:
         if unfit:
             logger.warning("%s: drawn anew, of another shape: %s", self.path, ", ".join(unfit))
         return unfit
+
+
+def start_record(path: str | None) -> CheckpointRecord | None:
+    """What the checkpoint of `training.init_from` is; its tensors are not read.
+
+    Raises:
+        TrainingError: As `open_warm_start`.
+    """
+    return None if path is None else read_record(record_path(Path(path)))
 
 
 def open_warm_start(path: str | None) -> WarmStart | None:

@@ -7,10 +7,10 @@ import torch
 from numpy.typing import NDArray
 
 from mol_model.data import ClipBatch
-from mol_model.evaluation import CLIPS_AT_ONCE, phase_mean, test_inputs
+from mol_model.evaluation import CLIPS_AT_ONCE, finite, phase_mean, test_inputs
 from mol_model.inference.mapping import points_to_source, vectors_to_source
 from mol_model.inference.video import PreparedWindow
-from mol_model.network import MOL
+from mol_model.network import MOL, MOLOutput
 from mol_model.optimisation import exact_products
 from mol_model.transforms import Normalisation
 from mol_pipeline.contract.shard_layout import ALIGNED_PX
@@ -81,6 +81,9 @@ def estimate_window(
         window: Prepared clips of the network's length.
         normalisation: Of the checkpoint.
         device: Where to compute.
+
+    Raises:
+        TrainingError: If an estimate is not finite.
     """
     margin = (ALIGNED_PX - model.crop_px) // 2
     logits: list[torch.Tensor] = []
@@ -91,6 +94,7 @@ def estimate_window(
         inputs = test_inputs(_batch(window, rows).to(device), normalisation, model.crop_px)
         with exact_products():
             output = model(inputs.frames)
+        _refuse_non_finite(output, window)
         if output.expression is not None:
             logits.append(output.expression.double().cpu())
         for row, clip in enumerate(rows):
@@ -110,6 +114,12 @@ def estimate_window(
         clips=tuple(clips),
         example=examples[0],
     )
+
+
+def _refuse_non_finite(output: MOLOutput, window: PreparedWindow) -> None:
+    for kind, estimate in zip(output._fields, output, strict=True):
+        if estimate is not None:
+            finite(kind, _array(estimate), f"frames {window.first} to {window.last}")
 
 
 def _in_source(

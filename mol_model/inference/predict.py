@@ -20,7 +20,7 @@ from mol_model.inference.video import (
     prepare_windows,
 )
 from mol_model.network import MOL
-from mol_model.transforms import Normalisation
+from mol_model.transforms import Normalisation, release_normalisation
 from mol_pipeline.config import BuildConfig
 from mol_pipeline.contract.files import write_atomically
 from mol_pipeline.contract.manifest import MANIFEST_NAME
@@ -138,7 +138,6 @@ def predict_videos(
     kernels = load_kernels(config.flow, options.landmark_model)
     look = _Look(
         model=model,
-        normalisation=Normalisation(record.mean, record.std),
         identity=Identity(checkpoint, record, config),
         kernels=kernels,
         options=options,
@@ -162,11 +161,17 @@ class _Look:
     """Everything loaded; looks at one video after the other."""
 
     model: MOL
-    normalisation: Normalisation
     identity: Identity
     kernels: Kernels
     options: PredictOptions
     device: torch.device
+
+    def normalisation(self, window: PreparedWindow) -> Normalisation:
+        """That of the checkpoint; weights of the authors' release take theirs from the window."""
+        record = self.identity.record
+        if record.imported:
+            return release_normalisation([torch.from_numpy(window.frames)], self.model.crop_px)
+        return Normalisation(record.mean, record.std)
 
     def at(self, path: Path, folder: Path) -> dict[str, Any]:
         """The document of a video; its film and figures are written into `folder`."""
@@ -181,7 +186,8 @@ class _Look:
                 if isinstance(one, RejectedWindow):
                     rejected.append(one)
                 else:
-                    estimate = estimate_window(self.model, one, self.normalisation, self.device)
+                    seen_as = self.normalisation(one)
+                    estimate = estimate_window(self.model, one, seen_as, self.device)
                     seen.append((one, estimate))
         except Rejection as error:
             document["rejected"] = {"code": error.code, "message": str(error)}

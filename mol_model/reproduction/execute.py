@@ -18,7 +18,7 @@ from mol_model.model_card import write_card
 from mol_model.repeats import summarise_seeds
 from mol_model.report import write_report, write_seeds_report
 from mol_model.reproduction.page import write_page
-from mol_model.reproduction.peers import evaluate_peer_row
+from mol_model.reproduction.peers import evaluate_peer_row, forget_peer
 from mol_model.reproduction.plan import Plan
 from mol_model.reproduction.table import make_table, write_table
 from mol_model.reproduction.units import Unit
@@ -59,6 +59,8 @@ def reproduce(
             if (unit.directory / RUN_NAME).is_file():
                 with held_alone(unit.directory, patience_s=TABLES_PATIENCE_S):
                     clear_run(unit.directory)
+        for peer in plan.peers:
+            forget_peer(peer)
     try:
         with listen_for_stop():
             _do_units(plan, device, failures, on_run, on_progress)
@@ -152,7 +154,7 @@ def _write_summaries(plan: Plan) -> None:
     for run in dict.fromkeys(unit.run for unit in plan.units):
         units = plan.units_of(run)
         finished = {unit.seed: metrics for unit in units if (metrics := unit.metrics())}
-        if len(finished) < len(units) or len(units) < 2 or "by_fold" in finished[units[0].seed]:
+        if len(finished) < len(units) or len(units) < 2:
             continue
         out, summary = units[0].directory.parent, summarise_seeds(finished)
         write_atomically(out / METRICS_NAME, (json.dumps(summary, indent=1) + "\n").encode())

@@ -40,6 +40,11 @@ def evaluate_peer_row(peer: PeerUnit, weights: Path | None, crop_px: int) -> Non
     write_atomically(peer.directory / PEER_NAME, (json.dumps(document, indent=1) + "\n").encode())
 
 
+def forget_peer(peer: PeerUnit) -> None:
+    """Remove the scores of a peer, to start anew."""
+    (peer.directory / PEER_NAME).unlink(missing_ok=True)
+
+
 def peer_metrics(peer: PeerUnit, weights: Path | None) -> dict[str, Any] | None:
     """Scores of a peer that was evaluated on these shards, None if it was not."""
     document = _read(peer.directory)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from mol_model.marks import remarks
 from mol_model.model_card import NUMBERS
 from mol_model.repeats import summarise_seeds
 from mol_model.reproduction.document import Row
@@ -67,6 +68,7 @@ def _marks(plan: Plan) -> list[str]:
         marks.append("OPTIMISTIC: the models were chosen on the test folds themselves")
     if any(unit.config.data.shuffle_labels for unit in plan.units):
         marks.append("CONTROL: the labels of the training videos were shuffled")
+    marks += dict.fromkeys(words for unit in plan.units for words in remarks(unit.metrics() or {}))
     partial = [unit for unit in plan.units if len(unit.folds) < unit.folds_of_protocol]
     if partial:
         one = partial[0]
@@ -94,6 +96,8 @@ def _row(plan: Plan, row: Row, failures: dict[str, str]) -> dict[str, Any]:
         state = "done" if len(finished) == len(units) else "not finished"
         note, synthetic = _progress(units), any(unit.data.synthetic for unit in units)
         result["pictures"] = _pictures(plan, units)
+    if state == "done" and row.part and not any(_part_of(row, one) for one in finished.values()):
+        note = f"no video of {row.part} is tested in these folds"
     if row.run in failures:
         state, note = "failed", failures[row.run]
     paper = {} if synthetic else row.paper
@@ -105,6 +109,11 @@ def _row(plan: Plan, row: Row, failures: dict[str, str]) -> dict[str, Any]:
     }
 
 
+def _part_of(row: Row, metrics: dict[str, Any]) -> dict[str, Any]:
+    """Scores that a row shows: of all databases, or of one."""
+    return metrics.get("by_database", {}).get(row.part, {}) if row.part else metrics
+
+
 def _progress(units: list[Unit]) -> str:
     done, of = sum(unit.finished for unit in units), sum(len(unit.folds) for unit in units)
     return "" if done == of else f"{done} of {of} folds done"
@@ -114,10 +123,7 @@ def _scores(
     plan: Plan, row: Row, finished: dict[int, dict[str, Any]], paper: dict[str, float]
 ) -> dict[str, Any]:
     """Ours with its spread, and the paper's where it may stand there."""
-    parts = {
-        seed: metrics["by_database"][row.part] if row.part else metrics
-        for seed, metrics in finished.items()
-    }
+    parts = {seed: _part_of(row, metrics) for seed, metrics in finished.items()}
     spread = summarise_seeds(parts)["spread"] if parts else {}
     scores: dict[str, Any] = {}
     for score in plan.document.metrics:

@@ -6,14 +6,12 @@ from typing import Any
 
 from mol_model.config import RunConfig
 from mol_model.data import ShardSet
+from mol_model.finished import finished_folds, load_finished, run_metrics
 from mol_model.fold_state import RUN_NAME
-from mol_model.predictions import PREDICTIONS_NAME
 from mol_model.protocols import Fold
 from mol_model.reproduction.document import Row
-from mol_model.run_directory import check_same, read_run, run_identity
-from mol_model.run_documents import Metrics, read_checked
-from mol_model.runs import METRICS_NAME
-from mol_pipeline.errors import ManifestError
+from mol_model.run_directory import check_same, run_identity
+from mol_model.warm_start import start_record
 
 
 @dataclass(frozen=True)
@@ -32,28 +30,37 @@ class Unit:
     @property
     def finished(self) -> int:
         """Folds that are done."""
-        folds = self.directory / "folds"
-        return sum((folds / fold.name / PREDICTIONS_NAME).is_file() for fold in self.folds)
+        return len(finished_folds(self.directory, self.folds))
 
     def metrics(self) -> dict[str, Any] | None:
-        """Pooled scores of the finished run, None while it is not finished."""
-        path = self.directory / METRICS_NAME
-        if self.finished < len(self.folds) or not path.is_file():
+        """Pooled scores of its folds, None while they are not finished.
+
+        Of these folds alone, whatever others were done in the same directory.
+
+        Raises:
+            ManifestError: If predictions are damaged.
+            TrainingError: If they are of other videos or people.
+        """
+        if self.finished < len(self.folds):
             return None
-        advice = f"remove it and run 'moltrain fit --out {self.directory}' again"
-        metrics = read_checked(path, Metrics, ManifestError, advice, needs=("folds",))
-        return metrics if metrics["folds"] == len(self.folds) else None
+        start = start_record(self.config.training.init_from)
+        found = load_finished(self.directory, self.folds, self.data, self.config, start)
+        of = self.folds_of_protocol
+        return run_metrics(self.data, self.config, self.folds, found, of=of, start=start)
 
     def check_directory(self) -> None:
         """Refuse to continue a run of something else, before anything is trained.
 
         Raises:
-            ConfigError: If the directory holds a run with other settings or shards.
+            ConfigError: If the directory holds a run with other settings, shards or start.
+            TrainingError: If there is no checkpoint to start from.
         """
         if (self.directory / RUN_NAME).is_file():
-            started_from = read_run(self.directory).get("started_from")
-            identity = run_identity(self.data, self.config, started_from)
-            check_same(self.directory, identity, self.config)
+            start = start_record(self.config.training.init_from)
+            started_from = start.tensors_sha256 if start else None
+            check_same(
+                self.directory, run_identity(self.data, self.config, started_from), self.config
+            )
 
 
 @dataclass(frozen=True)
