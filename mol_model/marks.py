@@ -19,7 +19,7 @@ def remarks(metrics: Mapping[str, Any]) -> list[str]:
     said = [UNKNOWN_PEOPLE] if metrics.get("unknown_people") else []
     for part in (metrics, *metrics.get("by_fold", {}).values()):
         for task in ("flow", "landmarks"):
-            names = part.get(task, {}).get("not_scored", [])
+            names = (part.get(task) or {}).get("not_scored", [])
             if names:
                 said.append(
                     f"{listed(names)}: the {task} in the shards are no finite numbers; scored "

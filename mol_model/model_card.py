@@ -189,7 +189,7 @@ def _all_rows(metrics: Mapping[str, Any], first: Mapping[str, Any]) -> list[dict
         spreads |= spreads_of(metrics)
     rows = []
     for fold, spread in spreads.items():
-        of_first = first["by_fold"][fold] if fold else first
+        of_first = first.get("by_fold", {}).get(fold, {}) if fold else first
         of_fold = f"{markdown(fold)}: " if fold else ""
         rows += [row | {"name": of_fold + row["name"]} for row in _rows(spread, of_first)]
     return rows
@@ -204,9 +204,8 @@ def _rows(spread: Mapping[str, Any], first: Mapping[str, Any]) -> list[dict[str,
         found = spread[score]
         deviation = found["standard_deviation"]
         words = "" if deviation is None else f" ± {factor * deviation:.2f}"
-        answer = (
-            f"{factor * first[simple[0]][simple[1]]:.2f} {unit} ({simple_name})" if simple else ""
-        )
+        known = (first.get(simple[0]) or {}).get(simple[1]) if simple else None
+        answer = "" if known is None else f"{factor * known:.2f} {unit} ({simple_name})"
         rows.append(
             {"name": name, "value": f"{factor * found['mean']:.2f}{words} {unit}", "simple": answer}
         )

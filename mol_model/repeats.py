@@ -113,5 +113,9 @@ def _spread(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def spreads_of(metrics: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Spread of the scores by fold, in the metrics of several seeds; of all folds under ""."""
-    folds = {name: part["spread"] for name, part in metrics.get("by_fold", {}).items()}
+    folds = {
+        name: part["spread"]
+        for name, part in metrics.get("by_fold", {}).items()
+        if part.get("spread")
+    }
     return folds or {"": metrics["spread"]}

@@ -66,12 +66,14 @@ class _Recognition(_Document):
 class _Flow(_Document):
     average_end_point_error_px: float
     zero_flow_end_point_error_px: float
+    not_scored: list[str] = []
 
 
 class _Landmarks(_Document):
     inter_ocular_nme_percent: float
     mean_shape_nme_percent: float
     failure_rate_percent_at_10: float
+    not_scored: list[str] = []
 
 
 class _Spread(_Document):
@@ -81,7 +83,18 @@ class _Spread(_Document):
     greatest: float
 
 
-class Metrics(_Document):
+class _Scores(_Document):
+    """Scores of a run, or of one of its folds where each is a result of its own."""
+
+    videos: Count = 0
+    recognition: _Recognition | None = None
+    majority_class: _Recognition | None = None
+    flow: _Flow | None = None
+    landmarks: _Landmarks | None = None
+    spread: dict[str, _Spread] | None = None
+
+
+class Metrics(_Scores):
     """`metrics.json`: the pooled scores of a run, of several seeds of it, or of an evaluation."""
 
     synthetic: bool = False
@@ -94,15 +107,12 @@ class Metrics(_Document):
     selection_means: str = ""
     shuffled_labels: bool = False
     manifest_hash: str = ""
-    videos: Count = 0
     classes: list[str] = []
     seed: Count | None = None
     seeds: Annotated[list[Count], Field(min_length=1)] | None = None
-    recognition: _Recognition | None = None
-    majority_class: _Recognition | None = None
-    flow: _Flow | None = None
-    landmarks: _Landmarks | None = None
-    spread: dict[str, _Spread] | None = None
+    unknown_people: bool = False
+    notes: list[str] = []
+    by_fold: dict[str, _Scores] = {}
 
 
 class Prediction(_Document):
