@@ -1,5 +1,6 @@
 """The paper's tables and figures: documents, plans, runs, resuming, and whose numbers are shown."""
 
+import dataclasses
 import json
 import os
 import re
@@ -21,6 +22,7 @@ from mol_model.reproduction.document import known_names, read_reproduction
 from mol_model.reproduction.execute import reproduce
 from mol_model.reproduction.plan import ReproductionRequest, make_plan
 from mol_model.reproduction.timing import estimate, measure
+from mol_model.reproduction.units import PeerUnit
 from mol_pipeline.config import BuildConfig
 from mol_pipeline.contract.labels import LABEL_MAPPINGS
 from mol_pipeline.contract.settings import load_settings
@@ -488,3 +490,27 @@ def test_a_dry_run_prints_the_plan_and_what_it_measured(tmp_path, samm, shards):
     assert 0 < estimate([light], timing) < estimate([whole], timing)
     reproduce(plan)
     assert estimate(plan.units, timing) == 0
+
+
+def test_a_table_of_one_fold_without_a_database_is_written(tmp_path, shards):
+    """Its one fold tests people of one database; the rows of the others have nothing to show."""
+    path = shortened("table-06", tmp_path)
+    options = [path, *given(shards, read_reproduction(str(path))), *COMMAND, "--folds", "0"]
+    done = run(*options, "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    rows = json.loads((tmp_path / "out/table.json").read_text())["rows"]
+    ours = [row for row in rows if any("ours" in one for one in row["scores"].values())]
+    assert 0 < len(ours) < len(rows)
+    assert "is tested in these folds" in done.stdout
+    assert (tmp_path / "out/table.md").is_file() and (tmp_path / "out/report.html").is_file()
+
+
+def test_overwrite_forgets_what_a_peer_scored(tmp_path, samm):
+    plan = own_plan(tmp_path, samm[True], overwrite=True)
+    row = plan.document.rows[0]
+    folds, directory = plan.units[0].folds, tmp_path / "peer"
+    peer = PeerUnit(row, plan.units[0].data, folds, directory, None)
+    directory.mkdir()
+    (directory / "peer.json").write_text("{}")
+    reproduce(dataclasses.replace(plan, units=(), peers=(peer,)))
+    assert not (directory / "peer.json").exists()
