@@ -47,12 +47,13 @@ def _is_limited_grey(frame: "av.VideoFrame") -> bool:
 
 def _matrix(frame: "av.VideoFrame") -> NDArray[np.int64] | None:
     """How the picture is to be shown: `x' = a x + c y`, `y' = b x + d y` as `[[a, b], [c, d]]`."""
-    side_data: Any = frame.side_data
-    for data in side_data:
-        if data.type.name == "DISPLAYMATRIX":
-            whole = np.frombuffer(bytes(data), dtype="<i4").reshape(3, 3)[:2, :2]
-            return np.sign(np.where(np.abs(whole) < 2**8, 0, whole)).astype(np.int64)
-    return None
+    from av.sidedata.sidedata import Type
+
+    data: Any = frame.side_data.get(Type.DISPLAYMATRIX)
+    if data is None:
+        return None
+    whole = np.frombuffer(bytes(data), dtype="<i4").reshape(3, 3)[:2, :2]
+    return np.sign(np.where(np.abs(whole) < 2**8, 0, whole)).astype(np.int64)
 
 
 def _upright(picture: NDArray[np.uint8], frame: "av.VideoFrame") -> NDArray[np.uint8]:

@@ -28,7 +28,7 @@ DAY = 86400
 UNITS = ((Fraction(1, 1000), "ms"), (Fraction(1, 10**6), "\u00b5s"), (Fraction(1, 10**9), "ns"))
 """Of times without a mark, longest first."""
 
-_SEP, _BETWEEN = r"[-_:.hm]", r"[-_ .t]*"
+_SEP, _BETWEEN = r"[-_:.hm]", r"[-_ .at]*"
 _FRACTION = r"(?:[-_:.,s](?P<fraction>\d{2,3}|\d{6}|\d{9})(?:[-_.](?P<finer>\d{3}))?)?"
 _DATE = r"(?P<year>(?:19|20)\d\d)[-_.]?(?P<month>\d\d)[-_.]?(?P<day>\d\d)"
 _TIME = r"(?P<hour>\d\d)[-_:.h]?(?P<minute>\d\d)[-_:.m]?(?P<second>\d\d)"
