@@ -49,7 +49,8 @@ def _matrix(frame: "av.VideoFrame") -> NDArray[np.int64] | None:
     """How the picture is to be shown: `x' = a x + c y`, `y' = b x + d y` as `[[a, b], [c, d]]`."""
     from av.sidedata.sidedata import Type
 
-    data: Any = frame.side_data.get(Type.DISPLAYMATRIX)
+    side_data: Any = frame.side_data
+    data = side_data.get(Type.DISPLAYMATRIX)
     if data is None:
         return None
     whole = np.frombuffer(bytes(data), dtype="<i4").reshape(3, 3)[:2, :2]
