@@ -1,6 +1,7 @@
 """Files that a reader finds whole or not at all, and fingerprints of documents and files."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -61,7 +62,13 @@ def hash_document(document: object) -> str:
 
 
 def hash_file(path: Path) -> str:
-    """SHA-256 of a file's bytes, read in blocks."""
+    """SHA-256 of a file's bytes, read in blocks.
+
+    Raises:
+        OSError: If it cannot be read, or is a pipe or a device, which may never end.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "is no ordinary file", str(path))
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -13,6 +13,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from mol_pipeline.contract.documents import read_document, shortened
 from mol_pipeline.contract.gaps import gaps_between
 from mol_pipeline.contract.manifest import KeyFrames
 from mol_pipeline.databases.builder import AnnotatedClip, IndexBuilder
@@ -139,7 +140,7 @@ def read_labels(path: Path) -> list[str]:
     Raises:
         ValueError: If a line is no class number.
     """
-    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    lines = read_document(path).decode("utf-8-sig").splitlines()
     while lines and not lines[-1].strip():
         lines.pop()
     classes: Sequence[str] = CLASSES
@@ -150,7 +151,9 @@ def read_labels(path: Path) -> list[str]:
         try:
             label = int(line)
         except ValueError:
-            raise ValueError(f"frame {number}: {line.strip()!r} is no class number") from None
+            raise ValueError(
+                f"frame {number}: {shortened(line, 40)!r} is no class number"
+            ) from None
         if label != IGNORED and not 0 <= label < len(classes):
             raise ValueError(f"frame {number}: class {label}, there are {len(classes)}")
         labels.append("" if label == IGNORED else classes[label])

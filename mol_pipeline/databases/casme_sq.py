@@ -62,7 +62,7 @@ class CasmeSq:
                 f"{table}: has {len(sheets)} sheet(s), the owners' has three (expressions, "
                 "naming rule 1, naming rule 2); name the right one with --annotation"
             )
-        subjects, stimuli = _subjects(sheets[1]), _stimuli(sheets[2])
+        subjects, stimuli = _subjects(builder, sheets[1]), _stimuli(builder, sheets[2])
         folders = _folders(builder)
         rows = 0
         for number, row in enumerate(sheets[0], start=1):
@@ -136,27 +136,37 @@ def _is_open(cell: str) -> bool:
         return False  # refused with its row, by name
 
 
-def _subjects(rows: Sequence[Sequence[str]]) -> dict[str, str]:
+def _subjects(builder: IndexBuilder, rows: Sequence[Sequence[str]]) -> dict[str, str]:
     """Participant -> number of the folder's subject."""
-    found = {}
+    found: dict[str, str] = {}
     for row in rows:
         cells = [cell.strip().lower().removesuffix(".0") for cell in row]
         if len(cells) < 3 or not cells[2].isdigit():
             continue
         number = re.search(r"\d+", f"{cells[0]} {cells[1]}")
         if number:
-            found[cells[2]] = str(int(number.group()))
+            _put(builder, found, cells[2], str(int(number.group())), "naming rule 1", "participant")
     return found
 
 
-def _stimuli(rows: Sequence[Sequence[str]]) -> dict[str, str]:
+def _stimuli(builder: IndexBuilder, rows: Sequence[Sequence[str]]) -> dict[str, str]:
     """Name of a stimulus -> its code of four digits."""
-    found = {}
+    found: dict[str, str] = {}
     for row in rows:
         cells = [cell.strip() for cell in row]
         if len(cells) >= 2 and cells[0].removesuffix(".0").isdigit() and cells[1]:
-            found[cells[1].lower()] = cells[0].removesuffix(".0").zfill(4)
+            code = cells[0].removesuffix(".0").zfill(4)
+            _put(builder, found, cells[1].lower(), code, "naming rule 2", "stimulus")
     return found
+
+
+def _put(
+    builder: IndexBuilder, found: dict[str, str], key: str, value: str, sheet: str, what: str
+) -> None:
+    """Enter a rule; one that an earlier row contradicts is said."""
+    if found.get(key, value) != value:
+        builder.note(f"{sheet} leads {what} {key} to {found[key]} and to {value}; the last is used")
+    found[key] = value
 
 
 def _folders(builder: IndexBuilder) -> dict[tuple[str, str], list[FrameFolder]]:

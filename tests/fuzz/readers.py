@@ -20,6 +20,7 @@ from mol_model.checkpoint import (
 )
 from mol_model.comparison import compare_runs
 from mol_model.config import TINY, RunConfig, TrainingConfig
+from mol_model.data import ShardSet
 from mol_model.evaluation import VideoPrediction, pooled_metrics
 from mol_model.fold_plan import read_protocol
 from mol_model.fold_state import read_states
@@ -29,12 +30,14 @@ from mol_model.predictions import load_predictions, save_predictions
 from mol_model.reproduction.document import read_reproduction
 from mol_model.run_directory import read_run
 from mol_pipeline.config import BuildConfig
+from mol_pipeline.contract.files import hash_document
 from mol_pipeline.contract.index_document import read_index
-from mol_pipeline.contract.manifest import MANIFEST_NAME, read_manifest
+from mol_pipeline.contract.manifest import HASH_FIELD, MANIFEST_NAME, read_manifest
 from mol_pipeline.contract.settings import dump_settings, load_settings
 from mol_pipeline.databases.registry import ADAPTERS
 from mol_pipeline.graph.batch import BatchSettings
 from mol_pipeline.merge import merge
+from mol_pipeline.shards import directory_problems
 from tests.databases.releases import affwild2, examples
 from tests.fuzz.judge import allowed
 from tests.model.shard_fixture import write_shards
@@ -161,8 +164,25 @@ def _manifest(place: Path) -> list[Reader]:
         shutil.rmtree(folder / "joined", ignore_errors=True)
         merge([folder], folder / "joined")
 
+    def read_rehashed(folder: Path) -> None:
+        """As somebody would change it who makes its hash anew."""
+        path = folder / MANIFEST_NAME
+        try:
+            document = json.loads(path.read_bytes())
+            document.pop(HASH_FIELD, None)
+            document[HASH_FIELD] = hash_document(document)
+            text = json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False)
+            path.write_bytes(f"{text}\n".encode())
+        except (ValueError, TypeError, AttributeError, RecursionError):
+            pass  # read as it is
+        with allowed(folder):
+            list(directory_problems(folder, read_manifest(folder)))
+        with allowed(folder):
+            ShardSet([folder]).read([0])
+
     return [
-        Reader("manifest", manifest, read_manifest, weight=8),
+        Reader("manifest", manifest, read_manifest, weight=6),
+        Reader("manifest with its hash", manifest, read_rehashed, weight=4, beside=shards),
         Reader("merge", manifest, join, weight=2, beside=shards),
     ]
 

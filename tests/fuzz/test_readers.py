@@ -22,7 +22,15 @@ INPUTS = int(os.environ.get("MOL_FUZZ_INPUTS", "700"))
 FIRST_SEED = int(os.environ.get("MOL_FUZZ_SEED", "0"))
 
 NAMES = (
-    *("manifest", "merge", "index", "protocol", "settings BuildConfig", "settings RunConfig"),
+    *(
+        "manifest",
+        "manifest with its hash",
+        "merge",
+        "index",
+        "protocol",
+        "settings BuildConfig",
+        "settings RunConfig",
+    ),
     *("settings BatchSettings", "reproduction", "run directory", "checkpoint JSON"),
     *("checkpoint tensors", "checkpoint of the release", "table of samm", "table of casme-sq"),
     *("table of smic-e-hs", "table of 4dme", "list of own videos", "labels of frames"),
