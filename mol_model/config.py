@@ -22,26 +22,26 @@ Mixer = Literal["fcc", "fcc_v", "fcc_h", "transformer", "none"]
 ExpressionInput = Literal["concatenate", "first", "second", "all", "add", "subtract"]
 
 
-class FlowHeadConfig(Settings):
-    """Widths of the flow head (P Fig. 4, R)."""
-
-    encoder: tuple[int, int, int] = (64, 128, 256)
-    """Channels after each stride-2 convolution of the encoder (R)."""
-    redirection: int = Field(default=32, ge=1)
-    """Channels kept of the first frame beside the correlation (R)."""
-    contracting: tuple[int, int, int] = (512, 512, 1024)
-    """Channels of conv4, conv5, conv6 (R)."""
-    expanding: tuple[int, int, int, int, int, int] = (512, 256, 128, 128, 64, 32)
-    """Channels of the six deconvolutions (R)."""
-    displacements: int = Field(default=21, ge=1)
-    """Displacements per axis of the correlation (R); odd."""
-    dilation: int = Field(default=2, ge=1)
-    """Step between displacements, feature pixels (R)."""
-
-
 Width = Annotated[int, Field(ge=1, le=8192)]
 """Channels of a layer. The limits here are far above any network of this field; a checkpoint that
 says more would fill the memory before anything else could be said about it."""
+
+
+class FlowHeadConfig(Settings):
+    """Widths of the flow head (P Fig. 4, R)."""
+
+    encoder: tuple[Width, Width, Width] = (64, 128, 256)
+    """Channels after each stride-2 convolution of the encoder (R)."""
+    redirection: Width = 32
+    """Channels kept of the first frame beside the correlation (R)."""
+    contracting: tuple[Width, Width, Width] = (512, 512, 1024)
+    """Channels of conv4, conv5, conv6 (R)."""
+    expanding: tuple[Width, Width, Width, Width, Width, Width] = (512, 256, 128, 128, 64, 32)
+    """Channels of the six deconvolutions (R)."""
+    displacements: int = Field(default=21, ge=1, le=255)
+    """Displacements per axis of the correlation (R); odd."""
+    dilation: int = Field(default=2, ge=1, le=64)
+    """Step between displacements, feature pixels (R)."""
 
 
 class ModelConfig(Settings):
