@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import torch
 
 from mol_model.build import build_network
 from mol_model.config import RunConfig
@@ -157,6 +158,8 @@ def write_card(directory: Path) -> Path:
         ("flow", config.model.use_flow),
         ("landmarks", config.model.use_landmarks),
     )
+    with torch.device("meta"):  # counted, not held
+        network = build_network(config.model)
     environment = jinja2.Environment(autoescape=False, keep_trailing_newline=True)
     environment.filters |= {"text": _listed(markdown), "code": code}
     card = environment.from_string(TEMPLATE).render(
@@ -164,7 +167,7 @@ def write_card(directory: Path) -> Path:
         run=run,
         model=config.model,
         training=config.training,
-        parameters=sum(one.numel() for one in build_network(config.model).parameters()),
+        parameters=sum(one.numel() for one in network.parameters()),
         missing=[name for name, there in parts if not there],
         seeds=seeds,
         remarks=remarks(metrics),
