@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -119,24 +119,11 @@ def into_page(page: Path, figures: str) -> None:
     page.write_text(f"{head}{BEGIN}{figures}{END}{tail}", encoding="utf-8")
 
 
-def main() -> int:
-    """Run the tiers, two at a time; print and write the figures."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--page", type=Path, help="page whose figures are replaced")
-    parser.add_argument("--out", type=Path, help="figures as JSON")
-    parser.add_argument("--only", help="tiers with this word in their name")
-    options = parser.parse_args()
-    tiers = [tier for tier in TIERS if not options.only or options.only in tier.name]
-    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as pool:
-        outcomes = list(pool.map(lambda tier: run_tier(tier, Path(folder)), tiers))
-    for outcome in outcomes:
-        if not outcome.passed:
-            sys.stdout.write(f"\n{outcome.tier}:\n{outcome.output}\n")
-    figures = table(outcomes)
-    sys.stdout.write(figures)
-    if options.page:
-        into_page(options.page, figures)
-    if options.out:
+def write_figures(outcomes: list[Outcome], page: Path | None, out: Path | None) -> None:
+    """Write what is known so far into the page and the file."""
+    if page:
+        into_page(page, table(outcomes))
+    if out:
         document = {
             outcome.tier: {
                 "passed": outcome.passed,
@@ -145,7 +132,27 @@ def main() -> int:
             }
             for outcome in outcomes
         }
-        options.out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+
+def main() -> int:
+    """Run the tiers, two at a time; print and write the figures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--page", type=Path, help="page whose figures are replaced")
+    parser.add_argument("--out", type=Path, help="figures as JSON")
+    parser.add_argument("--only", help="tiers with this word in their name")
+    options = parser.parse_args()
+    tiers = [tier for tier in TIERS if not options.only or options.only in tier.name]
+    outcomes: list[Outcome] = []
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as pool:
+        for done in as_completed(pool.submit(run_tier, tier, Path(folder)) for tier in tiers):
+            outcome = done.result()
+            outcomes.append(outcome)
+            if not outcome.passed:
+                sys.stdout.write(f"\n{outcome.tier}:\n{outcome.output}\n")
+            # After each: a run that is stopped has written what it found.
+            write_figures(outcomes, options.page, options.out)
+    sys.stdout.write(table(outcomes))
     failed = [
         outcome
         for outcome in outcomes

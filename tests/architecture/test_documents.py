@@ -4,6 +4,7 @@ import importlib
 import json
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from mol_pipeline.contract.settings import load_settings
 from mol_pipeline.databases.corrections import known_corrections
 from mol_pipeline.databases.names import ALIASES, DATABASES
 from mol_pipeline.databases.published_counts import published_counts
+from tests import trust
 
 ROOT = Path(__file__).parents[2]
 
@@ -185,3 +187,19 @@ def test_the_page_of_trust_names_real_tests():
     promises = (ROOT / "docs/trust.md").read_text().partition("## Figures")[0]
     for name in re.findall(r"`(test_\w+)`", promises):
         assert f"def {name}(" in tests, name
+
+
+def test_figures_of_trust_go_into_their_place_again_and_again(tmp_path):
+    page, counts = tmp_path / "page.md", tmp_path / "counts"
+    shutil.copyfile(ROOT / "docs/trust.md", page)
+    counts.write_text('{"kind": "flips", "tried": 2, "held": 2}\n' * 2)
+    outcome = trust.Outcome("a tier", False, 3.2, trust.read_counts(counts), "")
+    for _ in range(2):
+        trust.write_figures([outcome], page, tmp_path / "out.json")
+        head, _, rest = page.read_text().partition(trust.BEGIN)
+        assert rest.partition(trust.END)[0].splitlines()[2:] == [
+            "| flips | 4 | 4 | a tier, 3, FAILED |"
+        ]
+    assert head == (ROOT / "docs/trust.md").read_text().partition(trust.BEGIN)[0]
+    for tier in trust.TIERS:
+        assert all((ROOT / name).exists() for name in tier.tests if name.startswith("tests/"))
