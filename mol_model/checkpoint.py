@@ -49,9 +49,9 @@ class CheckpointRecord(BaseModel):
     fold: str
     step: int
     """Optimiser steps done."""
-    mean: float
+    mean: float = Field(allow_inf_nan=False)
     """Grey statistics of the training subjects."""
-    std: float
+    std: float = Field(gt=0, allow_inf_nan=False)
     manifest_hash: str
     synthetic: bool
     people: tuple[str, ...] = ()

@@ -19,6 +19,7 @@ from mol_model.selection import SELECTIONS
 from mol_model.statistics import clip_statistics
 from mol_model.transforms import Normalisation, release_normalisation
 from mol_pipeline.contract.files import write_atomically
+from mol_pipeline.contract.people import seen_before
 from mol_pipeline.errors import ConfigError, TrainingError
 
 
@@ -136,9 +137,9 @@ def _unseen(
 
     One that does not say whom it knows is tested on everybody, and marked.
     """
-    known = set(record.people)
+    known = seen_before({sample.person for sample in data.samples}, record.people)
     unseen = tuple(i for i, sample in enumerate(data.samples) if sample.person not in known)
-    seen = sorted({sample.person for sample in data.samples} & known)
+    seen = sorted(known)
     if seen and not leave_out:
         raise TrainingError(
             f"{checkpoint}: was trained on {', '.join(seen[:5])}"

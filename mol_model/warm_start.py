@@ -15,6 +15,7 @@ from mol_model.checkpoint import (
 )
 from mol_model.network import MOL
 from mol_model.protocols import Fold, Sample
+from mol_pipeline.contract.people import seen_before
 from mol_pipeline.errors import TrainingError
 
 logger = logging.getLogger(__name__)
@@ -38,8 +39,7 @@ class WarmStart:
         Raises:
             TrainingError: If there are such people.
         """
-        known = set(self.record.people)
-        seen = sorted({samples[i].person for i in fold.test} & known)
+        seen = sorted(seen_before({samples[i].person for i in fold.test}, self.record.people))
         if seen:
             raise TrainingError(
                 f"training.init_from={self.path}: was trained on {', '.join(seen[:5])}"

@@ -23,6 +23,18 @@ def spelling_key(name: str) -> str:
     return text if numbered is None else f"{numbered[1]}{numbered[2]}"
 
 
+def person_key(person: str) -> tuple[str, str]:
+    """What all spellings of a person have in common, from a name or `database/name`."""
+    database, _, subject = person.rpartition("/")
+    return spelling_key(database), spelling_key(subject)
+
+
+def seen_before(people: Iterable[str], known: Iterable[str]) -> set[str]:
+    """Those of some people who are among the known ones, in whatever spelling."""
+    keys = {person_key(person) for person in known}
+    return {person for person in people if person_key(person) in keys}
+
+
 def spelled_in_two_ways(people: Iterable[str]) -> list[tuple[str, ...]]:
     """The spellings of each person who has several.
 
@@ -34,6 +46,5 @@ def spelled_in_two_ways(people: Iterable[str]) -> list[tuple[str, ...]]:
     """
     spellings: dict[tuple[str, str], set[str]] = {}
     for person in people:
-        database, _, subject = person.rpartition("/")
-        spellings.setdefault((spelling_key(database), spelling_key(subject)), set()).add(person)
+        spellings.setdefault(person_key(person), set()).add(person)
     return sorted(tuple(sorted(names)) for names in spellings.values() if len(names) > 1)

@@ -16,6 +16,7 @@ from mol_model.comparison import compare_runs
 from mol_model.config import TINY, ProtocolConfig, RunConfig, TrainingConfig
 from mol_model.evaluation import VideoPrediction, finite, pooled_metrics
 from mol_model.finished import _notes, run_metrics
+from mol_model.inference.predict import _Look
 from mol_model.marks import UNKNOWN_PEOPLE, remarks
 from mol_model.model_card import write_card
 from mol_model.predictions import load_predictions, save_predictions
@@ -26,6 +27,7 @@ from mol_model.reproduction.units import Unit
 from mol_model.result_text import result_text
 from mol_model.runs import RunOptions, fit, fit_to_data, load_data
 from mol_model.transforms import Normalisation, release_normalisation
+from mol_model.warm_start import open_warm_start
 from mol_pipeline.errors import ConfigError, TrainingError
 from tests.model.shard_fixture import write_shards
 
@@ -211,6 +213,23 @@ def test_a_start_from_unknown_people_is_marked_everywhere(run, tmp_path):
         unit.check_directory()
 
 
+def test_a_person_whom_a_checkpoint_knows_is_known_in_every_spelling(run, tmp_path):
+    source = shutil.copytree(run.out / "folds" / next_fold(run), tmp_path / "start")
+    document = json.loads((source / "checkpoint.json").read_text())
+    (source / "checkpoint.json").write_text(json.dumps(document | {"people": ["samm/ANN  A"]}))
+    start = open_warm_start(str(source))
+    folds = make_folds(run.data.samples, run.data.classes, ProtocolConfig())
+    for fold in folds:
+        tested = run.data.samples[fold.test[0]].person
+        if tested == "samm/ann a":
+            with pytest.raises(TrainingError, match="was trained on samm/ann a, whom fold"):
+                start.check_people(run.data.samples, fold)
+        else:
+            start.check_people(run.data.samples, fold)
+    with pytest.raises(TrainingError, match="was trained on samm/ann a; a test on them"):
+        testing.evaluate_checkpoint(source, run.data.directories, tmp_path / "o", device="cpu")
+
+
 def test_weights_of_the_release_are_tested_as_the_release_normalises(run, tmp_path, monkeypatch):
     source = shutil.copytree(run.out / "folds" / next_fold(run), tmp_path / "start")
     document = json.loads((source / "checkpoint.json").read_text())
@@ -237,6 +256,15 @@ def test_weights_of_the_release_are_tested_as_the_release_normalises(run, tmp_pa
         assert normalisation.mean + normalisation.std == pytest.approx(frames.max().item())
     with pytest.raises(ConfigError, match="--classes nothing"):
         testing.evaluate_checkpoint(source, shards, tmp_path / "o", classes="nothing", device="cpu")
+    look = _Look.__new__(_Look)  # what a film looks like to a network does not need its kernels
+    record, _ = load_checkpoint(source / "checkpoint")
+    vars(look).update(identity=SimpleNamespace(record=record), model=SimpleNamespace(crop_px=128))
+    window = np.zeros((2, 8, 144, 144), np.uint8)
+    window[0, 0, 40, 40] = 200
+    mean = 200 / (2 * 8 * 128 * 128)
+    normalisation = look.normalisation(SimpleNamespace(frames=window))
+    assert normalisation.mean == pytest.approx(mean)
+    assert normalisation.std == pytest.approx(200 - mean)
     whole = torch.full((2, 144, 144), 9, dtype=torch.uint8)
     assert release_normalisation([whole, whole], 128) == Normalisation(9.0, 1.0)
 
