@@ -13,6 +13,7 @@ import hdf5plugin
 import numpy as np
 from numpy.typing import NDArray
 
+from mol_pipeline.clip_rows import Rows
 from mol_pipeline.contract.agreement import manifest_problems, videos_by_shard
 from mol_pipeline.contract.files import atomically, hash_file, is_plain_file
 from mol_pipeline.contract.manifest import (
@@ -51,8 +52,8 @@ os.environ["BLOSC_NTHREADS"] = "1"
 class PreparedVideo:
     """The clips of one video, ready to be stored."""
 
-    arrays: Mapping[str, NDArray[Any]]
-    """`CLIP_ARRAYS` without `video`; first axis is the clip."""
+    arrays: Mapping[str, Rows]
+    """`CLIP_ARRAYS` without `video`; first axis is the clip. Large ones lie on disk."""
     identity: Mapping[str, str]
     """The text columns of the video table, as `contract.video_table.table_texts` gives them."""
     key_frames: Mapping[str, int]
@@ -126,32 +127,51 @@ def _write_content(
     libver = (HDF5_VERSION, HDF5_VERSION)
     with h5py.File(place, "w", libver=libver, track_order=False) as file:
         for array in CLIP_ARRAYS:
-            if array.name == "video":
-                data = video_of_row
-            else:
-                data = np.concatenate([video.arrays[array.name] for video in videos])
-            data = np.ascontiguousarray(data, dtype=array.dtype)
-            expected = (rows, *array.row_shape(frames))
-            if data.shape != expected:
-                raise ValueError(f"{array.name}: shape {data.shape}, the layout says {expected}")
-            open_datasets.append(
-                file.create_dataset(
-                    array.name,
-                    data=data,
-                    chunks=array.chunk_shape(rows, frames),
-                    track_times=False,
-                    fletcher32=True,  # of the bytes as they lie on disk, compressed or not
-                    **(_compression(compression) if array.is_compressed(frames) else {}),
-                )
+            parts = (
+                [video_of_row]
+                if array.name == "video"
+                else [video.arrays[array.name] for video in videos]
             )
+            expected = (rows, *array.row_shape(frames))
+            found = (sum(map(len, parts)), *parts[0].shape[1:])
+            if found != expected or any(part.shape[1:] != expected[1:] for part in parts):
+                raise ValueError(f"{array.name}: shape {found}, the layout says {expected}")
+            dataset = file.create_dataset(
+                array.name,
+                shape=expected,
+                dtype=array.dtype,
+                chunks=array.chunk_shape(rows, frames),
+                track_times=False,
+                fletcher32=True,  # of the bytes as they lie on disk, compressed or not
+                **(_compression(compression) if array.is_compressed(frames) else {}),
+            )
+            open_datasets.append(dataset)
+            content.update(array.name.encode())
+            for block in _blocks(dataset, parts):
+                content.update(block.tobytes())
             file.flush()
-            content.update(array.name.encode() + data.tobytes())
         open_datasets += _write_video_table(file, videos, content)
         file.attrs["schema_version"] = SCHEMA_VERSION
         # Of fixed length: a text of any length would lie in HDF5's heap, which has no checksum.
         file.attrs["config_hash"] = np.bytes_(config_hash)
         file.attrs["content_hash"] = np.bytes_(content.hexdigest())
     return content.hexdigest()
+
+
+def _blocks(dataset: h5py.Dataset, parts: Sequence[Rows]) -> Iterator[NDArray[Any]]:
+    """Write an array, and give what was written: clip by clip where a clip is a chunk."""
+    if dataset.chunks[0] != 1:
+        whole = np.concatenate([np.asarray(part, dtype=dataset.dtype) for part in parts])
+        dataset[...] = whole
+        yield whole
+        return
+    place = 0
+    for part in parts:
+        for row in part:
+            block = np.ascontiguousarray(row, dtype=dataset.dtype)
+            dataset[place] = block
+            place += 1
+            yield block
 
 
 def _write_video_table(

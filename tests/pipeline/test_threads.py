@@ -10,10 +10,11 @@ import pytest
 from mol_pipeline import stages
 from mol_pipeline.config import BuildConfig, DetectionConfig, FlowConfig, SamplingConfig
 from mol_pipeline.databases.samm import Samm
-from mol_pipeline.shards import PreparedVideo, write_shard
+from mol_pipeline.shards import write_shard
 from mol_pipeline.stages import load_kernels, prepare_video
 from mol_pipeline.threads import PerThread
 from tests.fakes import FakeClip, write_samm_tree
+from tests.pipeline.test_shards import prepared
 
 THREADS = 4
 
@@ -84,27 +85,9 @@ def test_an_object_of_a_thread_is_its_own_and_goes_with_it():
     assert len({name for _, name in found}) == Scratch.made == THREADS
 
 
-def prepared(seed):
-    rng = np.random.default_rng(seed)
-    clips, frames = 3, 3
-    return PreparedVideo(
-        arrays={
-            "frames": rng.integers(0, 99, (clips, frames, 144, 144), dtype=np.uint8),
-            "flow": rng.normal(size=(clips, frames - 1, 2, 144, 144)).astype(np.float16),
-            "landmarks": rng.normal(size=(clips, frames, 68, 2)),
-            "transforms": rng.normal(size=(clips, frames, 2, 3)),
-            "source_frames": np.arange(clips * frames).reshape(clips, frames),
-            "face_status": np.zeros((clips, frames)),
-            "phase": np.arange(clips),
-        },
-        identity={"database": "d", "subject": "s", "clip": str(seed), "raw_label": "x"},
-        key_frames={"onset": 1, "apex": 2, "offset": 3},
-    )
-
-
 @pytest.mark.parametrize("compression", ["blosc2-zstd", "blosc2-lz4", "gzip", "none"])
 def test_threads_write_the_shards_of_one_thread(tmp_path, compression):
-    videos = [prepared(seed) for seed in range(3)]
+    videos = [prepared(seed, clips=3) for seed in range(3)]
 
     def write(number):
         path = tmp_path / f"shard-{number:05d}.h5"
