@@ -4,14 +4,16 @@ A film of an hour has 100,000 frames: 2 GB of aligned pictures and 7 GB of flow.
 into memory would not help, since a process is charged for the pages that it touched.
 """
 
+import itertools
 import tempfile
+import weakref
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 SPILL_BYTES = 128 * 2**20
 """Arrays of more bytes lie on disk."""
@@ -27,14 +29,14 @@ class RowFile:
     """
 
     def __init__(
-        self, row_shape: tuple[int, ...], dtype: np.dtype[Any], folder: Path | None = None
+        self, row_shape: tuple[int, ...], dtype: DTypeLike, folder: Path | None = None
     ) -> None:
         self.dtype = np.dtype(dtype)
         self._row_shape = row_shape
         self._bytes = self.dtype.itemsize * int(np.prod(row_shape))
         self._count = 0
-        # Closed with the object: whoever holds the rows holds the file.
         self._file: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
+        weakref.finalize(self, self._file.close)  # whoever holds the rows holds the file
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -94,7 +96,7 @@ Rows = NDArray[Any] | RowFile | StoredRows
 def collected(
     rows: Iterable[NDArray[Any]],
     shape: tuple[int, ...],
-    dtype: np.dtype[Any],
+    dtype: DTypeLike,
     folder: Path | None = None,
 ) -> NDArray[Any] | RowFile:
     """Rows as they come, in memory if that is small.
@@ -116,7 +118,13 @@ def collected(
     return array
 
 
-def is_large(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
+def joined(parts: Sequence[Rows], folder: Path | None = None) -> NDArray[Any] | RowFile:
+    """Arrays one after the other; on disk if that is large."""
+    shape = (sum(map(len, parts)), *parts[0].shape[1:])
+    return collected(itertools.chain.from_iterable(parts), shape, parts[0].dtype, folder)
+
+
+def is_large(shape: tuple[int, ...], dtype: DTypeLike) -> bool:
     """Whether an array belongs on disk."""
     return int(np.prod(shape)) * np.dtype(dtype).itemsize > SPILL_BYTES
 

@@ -3,11 +3,12 @@
 An outcome is a prepared video or a named rejection; neither stops a build.
 """
 
+import bisect
 import functools
 import itertools
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,11 +18,12 @@ from numpy.typing import NDArray
 
 from mol_pipeline import sampling
 from mol_pipeline.alignment import AlignedFace, align_face
+from mol_pipeline.clip_rows import RowFile, collected, is_large, joined
 from mol_pipeline.config import BuildConfig, FlowConfig, ReadingConfig
 from mol_pipeline.continuity import PictureJumps
 from mol_pipeline.contract.labels import LabelMapping
 from mol_pipeline.contract.manifest import RejectedVideo, VideoRecord
-from mol_pipeline.contract.shard_layout import FaceStatus
+from mol_pipeline.contract.shard_layout import ALIGNED_PX, CLIP_ARRAYS, FaceStatus
 from mol_pipeline.contract.video_table import table_numbers, table_texts
 from mol_pipeline.databases.index import SourceVideo, clip_record
 from mol_pipeline.detection import FaceBox, FaceDetector
@@ -99,9 +101,21 @@ def _recogniser() -> FaceRecogniser:
 
 
 def prepare_video(
-    video: SourceVideo, root: Path, config: BuildConfig, landmark_model: Path | None = None
+    video: SourceVideo,
+    root: Path,
+    config: BuildConfig,
+    landmark_model: Path | None = None,
+    *,
+    scratch: Path | None = None,
 ) -> PreparedVideo:
     """Take one source video to its clips.
+
+    Args:
+        video: To prepare.
+        root: Of its database.
+        config: Of the build.
+        landmark_model: Dlib's; that of its package if None.
+        scratch: On whose disk the arrays of a long video lie; None: where temporary files do.
 
     Raises:
         Rejection: If the video cannot be prepared: too short, a frame that is no image or
@@ -110,32 +124,40 @@ def prepare_video(
     """
     kernels = load_kernels(config.flow, landmark_model)
     try:
-        return _prepare_whole(video, root, config, kernels)
+        return _prepare_whole(video, root, config, kernels, scratch)
     except PictureCut as cut:
         if config.sampling.cuts != "split" or config.sampling.phases == "keyframes":
             numbers = video.frames[cut.before][0], video.frames[cut.after][0]
             raise PictureCut(cut.before, cut.after, numbers) from None
-    return _joined(video, tuple(_pieces(video, root, config, kernels)))
+    return _joined(video, tuple(_pieces(video, root, config, kernels, scratch)), scratch)
 
 
 def _prepare_whole(
-    video: SourceVideo, root: Path, config: BuildConfig, kernels: Kernels
+    video: SourceVideo, root: Path, config: BuildConfig, kernels: Kernels, scratch: Path | None
 ) -> PreparedVideo:
     """The clips of a video without a jump."""
     phases = choose_phases(video, config)
-    clips = list(phases.values())
-    used = sorted({int(position) for clip in clips for position in clip})
+    clips = np.array(list(phases.values()))
+    used = np.unique(clips).tolist()
     footage = Footage(video, root, config.reading)
-    aligned = align_video(footage.whole(footage.frames(used)), kernels, config)
+    aligned = align_video(
+        footage.whole(footage.frames(used)),
+        kernels,
+        config,
+        again=footage.frames,
+        faces=aligned_faces(len(used), scratch),
+    )
     faces = aligned.faces
+    count, t = clips.shape
+    rows = {array.name: (count, *array.row_shape(t)) for array in CLIP_ARRAYS}
+    images = ([faces[i].image for i in clip] for clip in clips.tolist())
+    flows = (clip_flow([faces[i].image for i in clip], kernels) for clip in clips.tolist())
     return PreparedVideo(
         arrays={
-            "frames": np.stack([[faces[i].image for i in clip] for clip in clips]),
-            "flow": np.stack(
-                [clip_flow([faces[i].image for i in clip], kernels) for clip in clips]
-            ),
-            "landmarks": np.stack([[faces[i].landmarks for i in clip] for clip in clips]),
-            "transforms": np.stack([[faces[i].transform for i in clip] for clip in clips]),
+            "frames": collected(map(np.stack, images), rows["frames"], np.uint8, scratch),
+            "flow": collected(flows, rows["flow"], np.float16, scratch),
+            "landmarks": np.stack([[faces.landmarks(i) for i in clip] for clip in clips.tolist()]),
+            "transforms": np.stack([[faces.transform(i) for i in clip] for clip in clips.tolist()]),
             "source_frames": np.array([[video.frames[i][0] for i in clip] for clip in clips]),
             "face_status": np.array([[aligned.statuses[i] for i in clip] for clip in clips]),
             "phase": np.array(list(phases)),
@@ -152,21 +174,21 @@ Piece = tuple[SourceVideo, PreparedVideo | Rejection]
 
 
 def _pieces(
-    video: SourceVideo, root: Path, config: BuildConfig, kernels: Kernels
+    video: SourceVideo, root: Path, config: BuildConfig, kernels: Kernels, scratch: Path | None
 ) -> Iterator[Piece]:
     """The pieces of a video between its jumps, each sampled and prepared as if it were a video."""
     try:
-        yield video, _prepare_whole(video, root, config, kernels)
+        yield video, _prepare_whole(video, root, config, kernels, scratch)
     except PictureCut as cut:
         # Between the two sampled frames the jump is not seen: what lies there is in no piece.
         for place in (slice(0, cut.before + 1), slice(cut.after, None)):
             part = replace(video, frames=video.frames[place], times=video.times[place])
-            yield from _pieces(part, root, config, kernels)
+            yield from _pieces(part, root, config, kernels, scratch)
     except Rejection as rejection:
         yield video, rejection
 
 
-def _joined(video: SourceVideo, pieces: Sequence[Piece]) -> PreparedVideo:
+def _joined(video: SourceVideo, pieces: Sequence[Piece], scratch: Path | None) -> PreparedVideo:
     """One video of the pieces that have clips; phases count from its start.
 
     Raises:
@@ -176,7 +198,7 @@ def _joined(video: SourceVideo, pieces: Sequence[Piece]) -> PreparedVideo:
     remarks = []
     for piece, outcome in pieces:
         if isinstance(outcome, PreparedVideo):
-            phase = outcome.arrays["phase"] + video.frames.index(piece.frames[0])
+            phase = np.asarray(outcome.arrays["phase"]) + video.frames.index(piece.frames[0])
             good.append(replace(outcome, arrays={**outcome.arrays, "phase": phase}))
     for piece, outcome in pieces:
         what = f"frames {piece.frames[0][0]} to {piece.frames[-1][0]}"
@@ -190,7 +212,7 @@ def _joined(video: SourceVideo, pieces: Sequence[Piece]) -> PreparedVideo:
     return replace(
         good[0],
         arrays={
-            name: np.concatenate([one.arrays[name] for one in good]) for name in good[0].arrays
+            name: joined([one.arrays[name] for one in good], scratch) for name in good[0].arrays
         },
         several_faces=sum(one.several_faces for one in good),
         frame_times=tuple(time for one in good for time in one.frame_times),
@@ -257,11 +279,58 @@ def read_frames(
     return footage.whole(footage.frames(positions))
 
 
+class AlignedFaces:
+    """Aligned faces by position; the pictures of a long video lie on disk.
+
+    Args:
+        images: Takes the pictures; None: memory.
+    """
+
+    def __init__(self, images: RowFile | None = None) -> None:
+        self._file = images
+        self._faces: dict[int, AlignedFace] = {}
+        self._rows: dict[int, int] = {}
+
+    def __setitem__(self, position: int, face: AlignedFace) -> None:
+        if self._file is not None:
+            self._rows[position] = self._file.append(face.image)
+            face = replace(face, image=face.image[:0, :0].copy())
+        self._faces[position] = face
+
+    def __getitem__(self, position: int) -> AlignedFace:
+        face = self._faces[position]
+        if self._file is None:
+            return face
+        return replace(face, image=self._file.row(self._rows[position]))
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._faces)
+
+    def __len__(self) -> int:
+        return len(self._faces)
+
+    def transform(self, position: int) -> NDArray[np.float64]:
+        """Source -> aligned, without reading the picture."""
+        return self._faces[position].transform
+
+    def landmarks(self, position: int) -> NDArray[np.float64]:
+        """`[68, 2]` in the aligned frame, without reading the picture."""
+        return self._faces[position].landmarks
+
+
+def aligned_faces(count: int, scratch: Path | None) -> AlignedFaces:
+    """Room for so many faces."""
+    shape = (ALIGNED_PX, ALIGNED_PX)
+    if is_large((count, *shape), np.dtype(np.uint8)):
+        return AlignedFaces(RowFile(shape, np.dtype(np.uint8), scratch))
+    return AlignedFaces()
+
+
 @dataclass(frozen=True)
 class AlignedVideo:
     """The sampled frames of a video, aligned, by position."""
 
-    faces: dict[int, AlignedFace]
+    faces: AlignedFaces
     statuses: dict[int, FaceStatus]
     several: int
     """Frames in which the detector saw several faces; the largest and most central counts,
@@ -271,7 +340,12 @@ class AlignedVideo:
 
 
 def align_video(
-    frames: Iterable[tuple[int, Grey]], kernels: Kernels, config: BuildConfig
+    frames: Iterable[tuple[int, Grey]],
+    kernels: Kernels,
+    config: BuildConfig,
+    *,
+    again: Callable[[Sequence[int]], Iterable[tuple[int, Grey]]],
+    faces: AlignedFaces | None = None,
 ) -> AlignedVideo:
     """Find and align the face of every frame; one full-size frame is in memory at a time.
 
@@ -279,6 +353,9 @@ def align_video(
         frames: (position, grey) in order.
         kernels: Of this process.
         config: Detection and alignment.
+        again: Reads frames of those positions anew: those without a face, if their landmarks
+            are to be interpolated.
+        faces: Takes the aligned faces; in memory if None.
 
     Raises:
         Rejection: If a frame has no face and the policy is to reject, or none has one.
@@ -288,10 +365,10 @@ def align_video(
     tracker = FaceTracker(kernels.detector, kernels.predictor, config.detection, kernels.recogniser)
     jumps = PictureJumps()
     before = -1
-    faces: dict[int, AlignedFace] = {}
+    faces = AlignedFaces() if faces is None else faces
     statuses: dict[int, FaceStatus] = {}
     landmarks: dict[int, NDArray[np.float64]] = {}
-    faceless: dict[int, Grey] = {}
+    faceless: list[int] = []
     others: dict[int, tuple[FaceBox, ...]] = {}
     common: NDArray[np.float64] | None = None
     count = several = 0
@@ -305,7 +382,7 @@ def align_video(
         if face is None and policy == "track":
             face = tracker.follow(grey)
         if face is None:
-            faceless[position] = grey if policy in {"interpolate", "track"} else grey[:0]
+            faceless.append(position)
             continue
         several += face.faces > 1
         if face.others:
@@ -313,7 +390,7 @@ def align_video(
         landmarks[position], statuses[position] = face.landmarks, face.status
         faces[position] = _aligned(position, grey, face.landmarks, common)
         if config.alignment.reference == "video" and common is None:
-            common = faces[position].transform
+            common = faces.transform(position)
     if faceless and (policy in {"reject", "fail"} or not landmarks):
         raise Rejection(
             "no-face", f"no face in {len(faceless)} of {count} frames (first: {min(faceless)})"
@@ -326,7 +403,7 @@ def align_video(
             f"(first: {min(doubtful)})",
         )
     known = sorted(landmarks)
-    for position, grey in faceless.items():
+    for position, grey in again(faceless) if faceless else ():
         between = interpolate_landmarks(position, known, landmarks)
         statuses[position] = FaceStatus.INTERPOLATED
         faces[position] = _aligned(position, grey, between, common)
@@ -349,10 +426,10 @@ def interpolate_landmarks(
     position: int, known: Sequence[int], landmarks: dict[int, NDArray[np.float64]]
 ) -> NDArray[np.float64]:
     """Landmarks between those of the nearest frames with a face; at the ends, theirs."""
-    before = max((k for k in known if k < position), default=None)
-    after = min((k for k in known if k > position), default=None)
-    if before is None or after is None:
-        return landmarks[before if after is None else after]  # type: ignore[index]
+    place = bisect.bisect(known, position)
+    if place in {0, len(known)}:
+        return landmarks[known[min(place, len(known) - 1)]]
+    before, after = known[place - 1], known[place]
     weight = (position - before) / (after - before)
     return (1 - weight) * landmarks[before] + weight * landmarks[after]
 
@@ -373,7 +450,7 @@ def video_record(
 ) -> VideoRecord:
     """Manifest entry of a stored video."""
     status = Counter(
-        FaceStatus(value).name.lower() for value in prepared.arrays["face_status"].flat
+        FaceStatus(value).name.lower() for value in np.asarray(prepared.arrays["face_status"]).flat
     )
     record = clip_record(video, mappings)
     return VideoRecord(

@@ -141,7 +141,7 @@ def prepare_windows(
         first, last = part.frames[0][0], part.frames[-1][0]
         try:
             _, frames = next(groups)
-            aligned = align_video(footage.whole(frames), kernels, config)
+            aligned = align_video(footage.whole(frames), kernels, config, again=footage.frames)
         except Rejection as error:
             broken = error
             yield RejectedWindow(first, last, error.code, str(error))

@@ -30,7 +30,13 @@ from mol_pipeline.graph.workplace import (
     RunFolder,
 )
 from mol_pipeline.shards import PreparedVideo, write_shard
-from mol_pipeline.stages import Rejection, prepare_video, rejected_video, video_record
+from mol_pipeline.stages import (
+    Rejection,
+    SourceFault,
+    prepare_video,
+    rejected_video,
+    video_record,
+)
 
 Result = TypeVar("Result")
 
@@ -93,7 +99,14 @@ def prepare(
         return found
     what: PreparedVideo | RejectedVideo
     try:
-        what = prepare_video(video, commission.root, commission.config, model)
+        what = prepare_video(
+            video, commission.root, commission.config, model, scratch=commission.folder.path
+        )
+    except SourceFault:
+        raise
+    except OSError as error:  # of the arrays of a long video
+        text = error.strerror or str(error)
+        raise CannotWrite(worker_name(), error.errno or 0, text) from error
     except Rejection as rejection:
         message = str(rejection).replace(
             f"{commission.root}{os.sep}", ""

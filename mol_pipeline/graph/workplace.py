@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
+from mol_pipeline.clip_rows import Rows, read_npz, write_npz
 from mol_pipeline.contract.build_state import BuildState
 from mol_pipeline.contract.files import (
     atomically,
@@ -171,10 +172,10 @@ class RunFolder:
         else:
             path = self._file(video)
             rest = {name: getattr(what, name) for name in _BESIDE_ARRAYS}
-            parts: dict[str, Any] = {**what.arrays, "_rest": np.array(json.dumps(rest))}
+            parts: dict[str, Rows] = {**what.arrays, "_rest": np.array(json.dumps(rest))}
             with atomically(path) as place:
                 with place.open("wb") as file:
-                    np.savez(file, **parts)
+                    write_npz(file, parts)
                 proof = {"bytes": place.stat().st_size, "sha256": hash_file(place)}
             outcome = outcome.model_copy(update=proof)
         write_atomically(self._record(video), canonical_json(outcome.model_dump(mode="json")))
@@ -210,8 +211,7 @@ class RunFolder:
         try:
             if hash_file(path) != outcome.sha256:
                 raise ValueError("its file changed after it was written")
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
+            arrays = read_npz(path)
         except (OSError, EOFError, zipfile.BadZipFile) as error:
             raise ValueError(f"its file cannot be read ({error})") from error
         rest: dict[str, Any] = json.loads(str(arrays.pop("_rest")))

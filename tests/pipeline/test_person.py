@@ -54,6 +54,12 @@ def tracker(**settings):
     return FaceTracker(KERNELS.detector, KERNELS.predictor, config, KERNELS.recogniser)
 
 
+def align(frames, config):
+    return align_video(
+        enumerate(frames), KERNELS, config, again=lambda which: [(n, frames[n]) for n in which]
+    )
+
+
 def statuses(frames, **settings):
     follow = tracker(**settings)
     return [found and found.status for found in map(follow.find, frames)]
@@ -77,10 +83,10 @@ def test_when_the_person_is_gone_the_other_is_not_taken(person, every):
 def test_the_policy_is_asked_when_the_person_is_gone():
     frames = [ONLY_ANNA, BOTH, ONLY_BERTA, BOTH]
     with pytest.raises(Rejection, match=r"no face in 1 of 4 frames \(first: 2\)") as caught:
-        align_video(enumerate(frames), KERNELS, BuildConfig())
+        align(frames, BuildConfig())
     assert caught.value.code == "no-face"
     config = BuildConfig(detection=DetectionConfig(no_face="interpolate"))
-    video = align_video(enumerate(frames), KERNELS, config)
+    video = align(frames, config)
     assert video.statuses[2] is FaceStatus.INTERPOLATED
 
 
@@ -103,11 +109,11 @@ def test_another_face_in_the_same_place_is_no_motion():
     follow = tracker()
     assert [follow.find(picture) is None for picture in frames] == [False, False, True, True]
     with pytest.raises(PictureCut, match="between positions 1 and 2") as caught:
-        align_video(enumerate(frames), KERNELS, BuildConfig())
+        align(frames, BuildConfig())
     assert (caught.value.code, caught.value.before, caught.value.after) == ("cut", 1, 2)
     config = BuildConfig(sampling=SamplingConfig(cuts="ignore"))
     with pytest.raises(Rejection, match="no face in 2 of 4"):
-        align_video(enumerate(frames), KERNELS, config)
+        align(frames, config)
 
 
 def test_a_jump_of_the_scene_is_seen_and_a_moving_camera_or_lamp_is_not():
@@ -141,7 +147,7 @@ def test_a_face_that_is_hardly_sure_is_marked_or_rejects():
     assert statuses([leaning], largest_turn=10.0) == [DOUBTFUL]
     config = BuildConfig(detection=DetectionConfig(least_score=9.0, doubtful="reject"))
     with pytest.raises(Rejection, match="hardly sure to be upright in 2 of 2") as caught:
-        align_video(enumerate([ANNA, ANNA]), KERNELS, config)
+        align([ANNA, ANNA], config)
     assert caught.value.code == "doubtful-face"
 
 

@@ -97,9 +97,15 @@ def test_a_reduced_search_finds_the_same_face():
     assert np.abs(fast.landmarks - slow.landmarks).mean() < 0.02 * large.shape[0]
 
 
+def align(frames, config):
+    return align_video(
+        enumerate(frames), KERNELS, config, again=lambda which: [(n, frames[n]) for n in which]
+    )
+
+
 def aligned(frames, **settings):
     config = BuildConfig(detection=DetectionConfig(**settings))
-    return align_video(enumerate(frames), KERNELS, config)
+    return align(frames, config)
 
 
 def test_policies_for_a_frame_without_a_face():
@@ -126,7 +132,7 @@ def test_tracking_has_nowhere_to_go_before_the_first_face():
 def test_alignment_by_the_video_uses_one_transform():
     config = BuildConfig(alignment=AlignmentConfig(reference="video"))
     frames = [FACE, np.roll(FACE, 3, axis=1)]
-    video = align_video(enumerate(frames), KERNELS, config)
+    video = align(frames, config)
     np.testing.assert_array_equal(video.faces[0].transform, video.faces[1].transform)
     np.testing.assert_array_equal(
         video.faces[0].image, align_face(FACE, track([FACE])[0][0].landmarks).image
