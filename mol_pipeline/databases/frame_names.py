@@ -16,7 +16,6 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from pathlib import PurePath
 
 LARGEST_NUMBER = 2**31 - 1
 """That a shard can hold."""
@@ -42,6 +41,7 @@ CLOCKS = tuple(
     )
 )
 """Clock times in names, in lower case."""
+PIECES = re.compile("([0-9]+)")
 SECONDS = re.compile(r"(?<![\d.])(\d+)\.(\d+)(?![\d.])")
 STAMP = re.compile(r"(?<!\d)(\d{9,10})[-_](\d{6}|\d{9})(?!\d)")
 """Seconds and their millionths or billionths."""
@@ -65,7 +65,7 @@ class FrameSeries:
     """What was assumed, a sentence each."""
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class _Name:
     """A file's name: text and numbers in turn."""
 
@@ -116,10 +116,12 @@ def number_frames(names: Sequence[str]) -> FrameSeries:
 
 
 def _parse(name: str) -> _Name:
-    stem = unicodedata.normalize("NFC", PurePath(name).stem).casefold()
-    pieces = re.split(r"([0-9]+)", stem)
-    texts = list(pieces[::2])
-    return _Name(name, stem, tuple(texts), tuple(pieces[1::2]))
+    stem = name.rpartition(".")[0]
+    if not stem.isascii():
+        stem = unicodedata.normalize("NFC", stem)
+    stem = stem.casefold()
+    pieces = PIECES.split(stem)
+    return _Name(name, stem, tuple(pieces[::2]), tuple(pieces[1::2]))
 
 
 def _grouped(names: list[_Name], key: Callable[[_Name], tuple[str, ...]]) -> list[list[_Name]]:
