@@ -10,7 +10,7 @@ from pathlib import Path
 from distributed import Client, Future, KilledWorker, as_completed
 
 from mol_pipeline.databases.index import SourceVideo
-from mol_pipeline.errors import ConfigError, StageError
+from mol_pipeline.errors import ConfigError, MolError, StageError
 from mol_pipeline.graph import tasks
 from mol_pipeline.graph.cluster import Crew
 from mol_pipeline.graph.fitness import Identity, UnfitWorker
@@ -222,6 +222,8 @@ class Dispatcher:
                 self._ledger.damaged(attempt, error.videos)
             case KilledWorker():
                 self._fail(attempt, Trouble.KILLED, f"KilledWorker: {error}")
+            case MolError():  # what all videos need is absent where it runs
+                raise error
             case SourceFault():
                 self._fail(attempt, Trouble.UNREACHABLE, str(error))
             case _:

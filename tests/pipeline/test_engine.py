@@ -288,6 +288,17 @@ def test_workers_that_compute_other_numbers_are_not_mixed(alone, tmp_path):
                 build(Samm().index(root), CONFIG, tmp_path / "out", cluster=options)
 
 
+def test_what_every_video_lacks_ends_the_build_and_rejects_none(alone, tmp_path, monkeypatch):
+    (root, _), _ = alone
+
+    def absent(*_):
+        raise SourceError("network.dat not found: run 'pip install ...'")
+
+    monkeypatch.setattr(tasks, "prepare_video", absent)
+    with dask_cluster(1, 1) as (options, _), pytest.raises(SourceError, match="network"):
+        build(Samm().index(root), CONFIG, tmp_path / "out", cluster=options)
+
+
 def test_another_model_under_the_same_path_is_found_out(tmp_path):
     with pytest.raises(SourceError, match="has no landmark model with SHA-256"):
         fitness_module.model_here(Path(__file__), "0" * 64)
