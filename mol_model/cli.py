@@ -241,16 +241,18 @@ def evaluate(
     seen_people: str,
 ) -> None:
     """Test a checkpoint on all videos of the shards."""
+    from mol_model.failures import named_failures
     from mol_model.testing import evaluate_checkpoint
 
-    metrics = evaluate_checkpoint(
-        checkpoint,
-        shards,
-        out,
-        classes=classes,
-        device=device,
-        leave_out_seen=seen_people == "leave-out",
-    )
+    with named_failures(out):
+        metrics = evaluate_checkpoint(
+            checkpoint,
+            shards,
+            out,
+            classes=classes,
+            device=device,
+            leave_out_seen=seen_people == "leave-out",
+        )
     click.echo(result_text(metrics))
     click.echo(f"tables: {out}")
 
@@ -459,6 +461,7 @@ def predict(
     from mol_model.inference.requirements import require_preparation
 
     require_preparation()
+    from mol_model.failures import named_failures
     from mol_model.inference.page import verdict, write_page
     from mol_model.inference.predict import (
         PredictOptions,
@@ -484,9 +487,10 @@ def predict(
         landmark_model=landmark_model,
         film=not no_film,
     )
-    results, identity = predict_videos(
-        videos, checkpoint, options, choose_device(device), on_result=tell
-    )
+    with named_failures(out):
+        results, identity = predict_videos(
+            videos, checkpoint, options, choose_device(device), on_result=tell
+        )
     for sentence in identity.limits():
         click.echo(sentence, err=True)
     click.echo(f"page: {write_page(results, identity, out)}")

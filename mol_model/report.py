@@ -14,6 +14,7 @@ from mol_model.metric_log import read_metric_log
 from mol_model.pictures import draw_confusion, draw_curves
 from mol_model.predictions import PREDICTIONS_NAME, load_predictions
 from mol_model.repeats import spreads_of
+from mol_pipeline.contract.files import write_atomically
 from mol_pipeline.contract.settings import dump_settings
 
 MOST_EXAMPLES = 3
@@ -150,7 +151,7 @@ def write_seeds_report(out: Path, metrics: dict[str, Any]) -> Path:
         )
     )
     target = out / "report.html"
-    target.write_text(page, encoding="utf-8")
+    write_atomically(target, page.encode())
     return target
 
 
@@ -199,7 +200,7 @@ def write_report(out: Path, metrics: dict[str, Any], config: RunConfig) -> Path:
         )
     )
     target = out / "report.html"
-    target.write_text(page, encoding="utf-8")
+    write_atomically(target, page.encode())
     return target
 
 

@@ -11,6 +11,7 @@ from mol_model.inference.document import Identity
 from mol_model.inference.drawing import FIGURES, FILM, STILL
 from mol_model.inference.predict import VideoResult
 from mol_pipeline.contract.escaping import link as safe_link
+from mol_pipeline.contract.files import write_atomically
 
 EMBEDDED_BYTES = 6_000_000
 """A film up to this size is part of the page; a larger one is only linked."""
@@ -105,7 +106,7 @@ def write_page(results: Sequence[VideoResult], identity: Identity, out: Path) ->
         limits=identity.limits(),
         made=identity.document(),
     )
-    target.write_text(text, encoding="utf-8")
+    write_atomically(target, text.encode())
     return target
 
 

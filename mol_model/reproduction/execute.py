@@ -139,8 +139,9 @@ def _do(
         folds=tuple(fold.name for fold in unit.folds),
     )
     metrics = fit(unit.data, unit.config, options, clips=clips, on_progress=on_progress)
-    write_card(unit.directory)
-    write_report(unit.directory, metrics, unit.config)
+    with held_alone(unit.directory, patience_s=TABLES_PATIENCE_S):
+        write_card(unit.directory)
+        write_report(unit.directory, metrics, unit.config)
 
 
 def _note(failures: dict[str, MolError], run: str, name: str, error: MolError) -> None:
