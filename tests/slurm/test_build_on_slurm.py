@@ -3,6 +3,8 @@
 import re
 import signal
 import subprocess
+import sys
+import time
 
 import pytest
 
@@ -158,6 +160,34 @@ def test_a_wrong_partition_is_named_at_once(local, tmp_path):
     assert build.returncode == 3
     assert "sbatch refuses the job (sbatch: error: invalid partition specified" in output
     assert "Traceback" not in output
+
+
+def test_a_job_that_dies_at_once_is_named_with_the_end_of_its_log(local, tmp_path):
+    root, _ = local
+    begun = time.monotonic()
+    path = cluster_file(tmp_path, minimum_jobs=1, python="/no/such/python")
+    build = molprep(root, tmp_path / "out", "--cluster", path)
+    output, _ = build.communicate(timeout=120)
+    assert build.returncode == 3, output
+    assert "ended with exit code 127; its log" in output and "/no/such/python: No such" in output
+    assert "Traceback" not in output
+    assert time.monotonic() - begun < 60
+
+
+def test_every_path_may_hold_spaces_quotes_and_dollars(local, tmp_path):
+    root, expected = local
+    lab = tmp_path / 'my lab\'s $data "é" 50%'
+    lab.mkdir()
+    python = lab / "python"
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    path = cluster_file(lab, minimum_jobs=1, python=python, scratch_directory=lab / "scratch")
+    build = molprep(root, lab / "out", "--cluster", path)
+    output, _ = build.communicate(timeout=300)
+    assert build.returncode == 0, output
+    assert content(lab / "out") == expected
+    assert logs(lab)
+    assert {one.name for one in tmp_path.iterdir()} == {lab.name}
 
 
 def test_an_array_of_parts_and_its_merge_give_the_bytes_of_a_local_build(local, tmp_path):
