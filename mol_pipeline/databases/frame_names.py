@@ -24,6 +24,8 @@ MINOR_SHARE = 0.1
 LONGEST_PAUSE = 50
 """Usual steps; a clock that stands still for longer is none (`take 1`, `take 2`)."""
 DAY = 86400
+PADDED = 6
+"""Digits of milliseconds with zeros before them: a quarter of an hour fits."""
 UNITS = ((Fraction(1, 1000), "ms"), (Fraction(1, 10**6), "\u00b5s"), (Fraction(1, 10**9), "ns"))
 """Of times without a mark, longest first."""
 
@@ -63,6 +65,8 @@ class FrameSeries:
     """What was left out, a sentence each."""
     remarks: tuple[str, ...] = ()
     """What was assumed, a sentence each."""
+    is_timed: bool = False
+    """Whether the seconds are sure: clock times, fine units, milliseconds with zeros before."""
 
 
 @dataclass(slots=True)
@@ -141,10 +145,10 @@ def _main(groups: list[list[_Name]]) -> tuple[list[_Name], list[_Name], str]:
     is_aside = len(main) > 2 and len(aside) <= max(1, MINOR_SHARE * len(main))
     if not aside or is_aside:
         return main, aside, ""
-    shown = f"{main[0].name} ({len(main)} files) and {others[0][0].name} ({len(others[0])} files)"
+    shown = f"{main[0].name} ({_files(main)}) and {others[0][0].name} ({_files(others[0])})"
     kinds = "two series" if len(others) == 1 else f"{1 + len(others)} series"
     pattern = _shared_start([one.name for one in main]).rstrip("0123456789")
-    tells = pattern and not any(one.name.startswith(pattern) for one in aside)
+    tells = pattern and len(main) > 1 and not any(one.name.startswith(pattern) for one in aside)
     hint = f", e.g. {pattern}*" if tells else ""
     return main, aside, f"holds {kinds} of frames, {shown}; name one of them{hint}"
 
@@ -178,7 +182,11 @@ def _left_out(names: list[_Name]) -> tuple[str, ...]:
     if not names:
         return ()
     shown = ", ".join(one.name for one in names[:2]) + (", ..." if len(names) > 2 else "")
-    return (f"left out, as named otherwise than the frames: {shown} ({len(names)} files)",)
+    return (f"left out, as named otherwise than the frames: {shown} ({_files(names)})",)
+
+
+def _files(names: list[_Name]) -> str:
+    return "1 file" if len(names) == 1 else f"{len(names)} files"
 
 
 def _varying(names: list[_Name]) -> list[int]:
@@ -337,13 +345,16 @@ def _series(names: list[_Name], reading: _Reading, left_out: tuple[str, ...]) ->
     remarks = reading.remarks
     seconds: tuple[Fraction, ...] = ()
     unit = None if reading.is_time else _unit_of(values)
+    is_fine = unit is not None and unit[1] != "ms"
+    # Every tenth frame looks like milliseconds too: zeros before the number tell them apart.
+    is_timed = reading.is_time or is_fine or (words[0][0] == "0" and len(words[0]) >= PADDED)
     if reading.is_time:
         seconds = tuple(Fraction(value - values[0]) for value in values)
     elif unit is not None:
         seconds = tuple((value - values[0]) * unit[0] for value in values)
-        remarks = (*remarks, f"numbers that leave others out are read as times in {unit[1]}")
-    fine = unit is not None and unit[1] != "ms"
-    if reading.is_time or fine or values[0] < 0 or values[-1] > LARGEST_NUMBER:
+        measured = f" in {unit[1]}" if is_timed else ": the steps between them count"
+        remarks = (*remarks, f"numbers that leave others out are read as times{measured}")
+    if reading.is_time or is_fine or values[0] < 0 or values[-1] > LARGEST_NUMBER:
         numbers = range(len(values))
         remarks = (*remarks, "frames are counted from 0 in the order of their names")
         written = dict(zip(words, numbers, strict=True))
@@ -355,7 +366,7 @@ def _series(names: list[_Name], reading: _Reading, left_out: tuple[str, ...]) ->
     if len(first_of) < len(files):
         seconds = ()
     frames = tuple(first_of.items())
-    return FrameSeries(frames, seconds, written, problem, left_out, remarks)
+    return FrameSeries(frames, seconds, written, problem, left_out, remarks, is_timed)
 
 
 def _unit_of(values: Sequence[Fraction | int]) -> tuple[Fraction, str] | None:

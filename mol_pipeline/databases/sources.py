@@ -29,6 +29,8 @@ class Source:
     """What is changed, left out or assumed, a sentence each."""
     has_gaps: bool
     """Whether an absent number is an absent frame."""
+    is_timed: bool = True
+    """Whether the unit of the seconds is sure."""
 
     def part(self, low: int | None, high: int | None) -> "Source":
         """The frames from one number to another, inclusive; None for no limit."""
@@ -76,7 +78,7 @@ class Source:
     @property
     def rate(self) -> float | None:
         """Frames a second on average; None where nobody knows."""
-        if len(self.seconds) < 2 or self.seconds[-1] <= self.seconds[0]:
+        if not self.is_timed or len(self.seconds) < 2 or self.seconds[-1] <= self.seconds[0]:
             return None
         return float((len(self.seconds) - 1) / (self.seconds[-1] - self.seconds[0]))
 
@@ -117,6 +119,7 @@ def open_source(path: Path) -> Source:
         series.written,
         tuple(remarks),
         has_gaps=not series.seconds and not series.written,
+        is_timed=series.is_timed,
     )
 
 

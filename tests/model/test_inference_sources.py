@@ -44,11 +44,16 @@ def test_a_film_with_equal_steps_keeps_its_rate(tmp_path, name):
 
 
 def test_a_folder_has_the_pace_of_its_names_or_the_usual_one(tmp_path):
-    for step, expected in ((100, Fraction(10)), (1, FOLDER_RATE)):
+    # Every tenth frame of a film is no film of 100 pictures a second.
+    for step, width, expected in (
+        (100, 6, Fraction(10)),
+        (1, 6, FOLDER_RATE),
+        (10, 1, FOLDER_RATE),
+    ):
         folder = tmp_path / f"{step}"
         folder.mkdir()
         for k in range(COUNT):
-            cv2.imwrite(str(folder / f"{step * k:06d}.png"), pictures()[k])
+            cv2.imwrite(str(folder / f"{step * k:0{width}d}.png"), pictures()[k])
         assert source_pace(open_video(folder), tmp_path).rate == expected
 
 
