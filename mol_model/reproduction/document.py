@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from mol_model.config import ProtocolConfig, Settings
 from mol_model.repeats import SCORES
+from mol_pipeline.contract.names import file_name
 from mol_pipeline.contract.settings import load_settings
 from mol_pipeline.errors import ConfigError
 
@@ -15,7 +16,16 @@ PACKAGED = Path(__file__).parents[1] / "pipelines"
 IN_REPOSITORY = Path(__file__).parents[2] / "pipelines"
 """Where they are written, and an editable installation finds them."""
 
-FolderName = Annotated[str, StringConstraints(pattern="^[a-z0-9][a-z0-9-]*$")]
+
+def _on_every_disk(name: str) -> str:
+    if file_name(name) != name:
+        raise ValueError("is no name of a folder on every disk; choose another")
+    return name
+
+
+FolderName = Annotated[
+    str, StringConstraints(pattern="^[a-z0-9][a-z0-9-]*$"), AfterValidator(_on_every_disk)
+]
 Value = bool | int | float | str | None
 
 

@@ -177,6 +177,8 @@ def test_a_document_that_contradicts_itself_is_refused(tmp_path):
     refused(lambda d: d["rows"][1].update(run="without-ofe-and-fld"), "means something else")
     refused(lambda d: d["rows"][1].update(name=d["rows"][0]["name"]), "comes twice")
     refused(lambda d: d["rows"][0].update(peer="flow"), "a peer has no settings")
+    for name in ("con", "x" * 200):
+        refused(lambda d, name=name: d["rows"][0].update(run=name), "is no name of a folder")
     with pytest.raises(ConfigError, match="there are figure-5"):
         read_reproduction("table-99")
 
