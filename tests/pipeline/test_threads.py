@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mol_pipeline import stages
+from mol_pipeline import video_alignment
 from mol_pipeline.config import BuildConfig, DetectionConfig, FlowConfig, SamplingConfig
 from mol_pipeline.databases.samm import Samm
 from mol_pipeline.shards import write_shard
@@ -56,8 +56,8 @@ def test_threads_prepare_the_videos_of_one_thread(tmp_path):
 
 
 def test_the_models_are_loaded_once_whoever_asks_first():
-    stages._load_kernels.cache_clear()
-    stages._load_predictor.cache_clear()
+    video_alignment._load_kernels.cache_clear()
+    video_alignment._load_predictor.cache_clear()
     asked = [FlowConfig(), FlowConfig(warps=3)] * 2
     found = at_once(lambda flow: load_kernels(flow, None), asked)
     assert len({id(kernels) for kernels in found}) == 2
