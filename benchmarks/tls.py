@@ -9,6 +9,7 @@ figure is the making of the key alone.
 
 import argparse
 import json
+import os
 import statistics
 import time
 from pathlib import Path
@@ -63,6 +64,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     one_cluster(10)  # the first one also reads the programs from disk
+    load = os.getloadavg()[0]
     measured: dict[str, list[tuple[float, float]]] = {"plain": [], "tls": []}
     for _ in range(options.repeats):
         with mock.patch.object(local, "temporary_security", Security):
@@ -70,6 +72,7 @@ def main() -> None:
         measured["tls"].append(one_cluster(options.tasks))
     result: dict[str, float] = {"workers": WORKERS, **vars(options)}
     del result["out"]
+    result["load"] = load  # processes that wanted a core when this began
     for name, pairs in measured.items():
         starts, each = zip(*pairs, strict=True)
         result[f"start_s_{name}"] = statistics.median(starts)
