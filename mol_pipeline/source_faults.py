@@ -7,10 +7,14 @@ video. Only what can be read and is no picture does.
 
 import errno
 import os
+import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
+
+from mol_pipeline.errors import SourceError
 
 Result = TypeVar("Result")
 Picture = TypeVar("Picture")
@@ -113,6 +117,43 @@ def decode_patiently(
             if has_failed:
                 raise
             has_failed = True
+
+
+def read_from_disk(
+    read: Callable[[], Result], path: Path, *, sleep: Callable[[float], None] | None = None
+) -> Result:
+    """Result of `read`; what it raises is the fault of the file, for the disk was asked too.
+
+    Args:
+        read: Opens the file or folder.
+        path: Of it.
+        sleep: Waits for so many seconds.
+
+    Raises:
+        SourceError: If the disk does not give the file.
+    """
+    try:
+        return read()
+    except (OSError, ValueError):
+        try:
+            _ask(path)
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            raise  # an answer, and it will stay so
+        except OSError:
+            try:
+                read_patiently(partial(_ask, path), str(path), sleep=sleep)
+            except SourceFault as fault:
+                raise SourceError(f"{fault}; see to it and run again") from fault
+    return read()
+
+
+def _ask(path: Path) -> None:
+    """Read a file or the list of a folder, past whoever decodes it."""
+    if stat.S_ISDIR(path.stat().st_mode):
+        with os.scandir(path) as entries:
+            list(entries)
+    elif path.is_file():  # nothing else is opened: a pipe would not end
+        _read_to_end(path)
 
 
 def _read_to_end(path: Path) -> None:

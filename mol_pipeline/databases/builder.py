@@ -397,6 +397,9 @@ class IndexBuilder:
             self._cut(clip, key_frames, fitting, renumbered, trust_folder)
         if others:
             self.note(f"also there, not used: {', '.join(sorted(others))}; choose with --frames")
+        for path in sorted(self.folders.closed):
+            name = path.relative_to(self.root).as_posix()
+            self.note(f"{name}: no permission to look into this folder; it is left out")
         for doubled in sorted(self.folders.doubled):
             self.note(f"doubled folder {doubled}")
         if self._rounded:

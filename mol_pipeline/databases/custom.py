@@ -12,6 +12,7 @@ folder with two series of frames (left, right) one is named: `frames/ben/07/left
 """
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from mol_pipeline.contract.gaps import gaps_between
@@ -24,6 +25,7 @@ from mol_pipeline.databases.own_people import FilesOfSubjects, refuse_two_spelli
 from mol_pipeline.databases.sources import PATTERN, Source, open_source
 from mol_pipeline.databases.tables import Columns, Row, has_columns, is_absent, read_table
 from mol_pipeline.errors import SourceError
+from mol_pipeline.source_faults import read_from_disk
 
 COLUMNS: Columns = {"path": ("path",), "subject": ("subject",), "label": ("label",)}
 OPTIONAL: Columns = {
@@ -72,6 +74,11 @@ class Custom:
         return builder.finish(table)
 
     def _take(self, builder: IndexBuilder, row: Row, files: FilesOfSubjects) -> None:
+        """Take a row, or reject it.
+
+        Raises:
+            SourceError: If the disk does not give the file: no later run would find the same.
+        """
         name = row.text("path").replace("\\", "/")
         onset, apex, offset = (row.text(column) for column in ("onset", "apex", "offset"))
         clip = AnnotatedClip(
@@ -89,8 +96,9 @@ class Custom:
                 builder.reject(clip, "impossible-row", f"{column} is empty")
                 return
         clip = builder.named_apart(clip, row.cells.values(), f"_{clip.onset or row.number}")
+        place = path_inside(builder.root, name) or builder.root
         try:
-            source = open_source(path_inside(builder.root, name) or builder.root)
+            source = read_from_disk(partial(open_source, place), place)
         except (OSError, ValueError) as error:
             builder.reject(clip, "unreadable-video", f"{name}: {_reason(error)}")
             return

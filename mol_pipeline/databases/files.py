@@ -84,14 +84,36 @@ def path_inside(root: Path, name: str) -> Path | None:
     return Path(os.path.normpath(path)) if _is_inside(path, root) else None
 
 
-def walk(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
+def walk(
+    root: Path, closed: list[Path] | None = None
+) -> Iterator[tuple[Path, list[str], list[str]]]:
     """Folders under a root with their subfolders and files, sorted, junk left out.
 
     Links are followed, each folder once: many keep a release on another disk.
+
+    Args:
+        root: Where to begin.
+        closed: Takes the folders that this user may not look into.
+
+    Raises:
+        SourceError: If the disk does not show a folder: what is in it would be missing in silence.
     """
+
+    def refused(error: OSError) -> None:
+        if isinstance(error, FileNotFoundError):
+            return  # it went away meanwhile
+        if isinstance(error, PermissionError):
+            if closed is not None:
+                closed.append(Path(error.filename))
+            return
+        raise SourceError(
+            f"{error.filename}: the disk does not show this folder ({error.strerror}); see to the "
+            "disk and run again"
+        ) from error
+
     seen: set[str] = set()
     base = len(root.parts)
-    for folder, subfolders, files in os.walk(root, followlinks=True):
+    for folder, subfolders, files in os.walk(root, onerror=refused, followlinks=True):
         real = os.path.realpath(folder)
         if real in seen:
             subfolders.clear()
@@ -197,9 +219,10 @@ class FrameFolders:
     ) -> None:
         self.doubled: set[str] = set()
         self.archives: list[Path] = []
+        self.closed: list[Path] = []
         self._by_leaf: dict[str, list[FrameFolder]] = {}
         base = len(root.parts)
-        for path, _, files in walk(start):
+        for path, _, files in walk(start, self.closed):
             self.archives += [path / name for name in files if is_archive(name)]
             if not any(map(is_frame, files)):
                 continue

@@ -36,6 +36,7 @@ DISTRIBUTIONS = (
     ("h5py",),
     ("hdf5plugin",),
     ("av",),
+    ("face_recognition_models",),
 )
 """What touches the numbers; of several names for one module, those that are installed."""
 

@@ -31,6 +31,7 @@ from mol_pipeline.graph.ledger import Failure, Ledger, shard_members
 from mol_pipeline.graph.tasks import Commission, WrittenShard
 from mol_pipeline.graph.workplace import LASTING, Outcome, Receipt, Workplace, cannot_write
 from mol_pipeline.landmarks import find_landmark_model, landmark_model_sha256
+from mol_pipeline.recognition import find_network
 from mol_pipeline.segments import cut_long_videos
 from mol_pipeline.shard_file import check_against_shards
 from mol_pipeline.shards import shard_problems
@@ -80,12 +81,14 @@ def build(
     Raises:
         ConfigError: If `out` is in use, or holds a build from other input or settings, or a
             worker would compute something else than this process.
-        SourceError: If the landmark model is missing.
+        SourceError: If the landmark model or the network that tells people apart is missing.
         StageError: If the output cannot be written, no worker can be had, or a frame has no
             face and the settings say that this ends the build.
     """
     # Workers have another working directory; links are kept, they may lead elsewhere there.
     model = find_landmark_model(landmark_model).absolute()
+    if config.detection.person == "network":
+        find_network()  # asked rarely: it would be missed in the middle of a build
     index = replace(cut_long_videos(index, config.segments), root=index.root.absolute())
     if not index.videos:
         raise ConfigError(
