@@ -201,7 +201,10 @@ def choose_phases(video: SourceVideo, config: BuildConfig) -> dict[int, NDArray[
     if not clips and settings.short_video == "repeat":
         clips = dict(enumerate(sampling.repeated(available, settings.frames)))
     if not clips:
-        raise Rejection("too-short", f"{available} frames, a clip needs {settings.frames}")
+        raise Rejection(
+            "too-short",
+            f"{available} frame{'s' if available != 1 else ''}, a clip needs {settings.frames}",
+        )
     return clips
 
 

@@ -53,7 +53,16 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 def canonical_json(document: object) -> bytes:
     """Serialise so that equal documents give equal bytes (sorted keys, no spaces)."""
-    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    # Names of files in another encoding hold signs that UTF-8 has not: JSON has an escape for them.
+    return text.encode("utf-8", "backslashreplace")
+
+
+def legible(text: object) -> object:
+    """A text with escapes for what no document can hold: NUL, and bytes that are not UTF-8."""
+    if not isinstance(text, str):
+        return text
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
 
 
 def hash_document(document: object) -> str:

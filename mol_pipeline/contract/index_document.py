@@ -19,6 +19,7 @@ from mol_pipeline.contract.manifest import (
     CountCheck,
     Record,
     RejectedVideo,
+    Text,
 )
 from mol_pipeline.errors import ManifestError
 
@@ -53,7 +54,7 @@ class IndexDocument(Record):
     clips that lack some."""
     counts: tuple[CountCheck, ...]
     """Against the published counts."""
-    notes: tuple[str, ...]
+    notes: tuple[Text, ...]
     mappings: tuple[ClassSet, ...] = Field(min_length=1)
     """Every label mapping of the database; the first is its default."""
     clips: tuple[ClipRecord, ...]

@@ -10,9 +10,9 @@ comparing it with the tables inside the shards (`mol_pipeline.contract.agreement
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from mol_pipeline.contract.documents import (
     Unreadable,
@@ -24,6 +24,7 @@ from mol_pipeline.contract.documents import (
 from mol_pipeline.contract.files import (
     hash_document,
     is_plain_file,
+    legible,
     path_beside,
     write_atomically,
 )
@@ -39,6 +40,10 @@ HASH_FIELD = "manifest_sha256"
 KeyFrameSource = Literal["annotated", "corrected", "estimated", "apex", "absent"]
 """`corrected`: a wrong cell put right; `estimated`: an empty cell filled from a published
 estimate; `apex`: an offset that the owners left open, taken at the apex."""
+
+
+Text = Annotated[str, BeforeValidator(legible)]
+"""What may quote a name of a file system, which is not always text."""
 
 
 class Record(BaseModel):
@@ -103,7 +108,7 @@ class ClipRecord(Record):
     frames_missing: Gaps = ()
     """Numbers between the first and the last frame for which there is no file: a number, or
     the first and last of a run."""
-    remarks: tuple[str, ...] = ()
+    remarks: tuple[Text, ...] = ()
     """What was changed, joined, scaled, left out or assumed about it, a sentence each."""
 
     @property
@@ -136,11 +141,11 @@ class RejectedVideo(Record):
     """One video that is not in the shards, and why. Nothing vanishes."""
 
     database: str
-    subject: str
-    clip: str
+    subject: Text
+    clip: Text
     code: str
     """Machine-readable reason, e.g. `no-face`, `too-short`, `unreadable-frame`."""
-    message: str
+    message: Text
 
 
 class Correction(Record):
@@ -219,7 +224,7 @@ class Manifest(Record):
     rejected: tuple[RejectedVideo, ...] = ()
     corrections: tuple[Correction, ...] = ()
     counts: tuple[CountCheck, ...] = ()
-    notes: tuple[str, ...] = ()
+    notes: tuple[Text, ...] = ()
     """What is odd about this copy of the database."""
     part: Part | None = None
     """None for a whole build; `molprep merge` joins the parts."""

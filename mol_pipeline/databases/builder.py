@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from mol_pipeline.contract.documents import shortened
+from mol_pipeline.contract.files import legible
 from mol_pipeline.contract.gaps import gaps_between
 from mol_pipeline.contract.manifest import (
     IndexOptions,
@@ -273,6 +274,14 @@ class IndexBuilder:
         return key_frames if self._is_new(clip) else None
 
     def _is_new(self, clip: AnnotatedClip) -> bool:
+        """Whether a clip has a name of its own that documents can hold; else it is rejected."""
+        texts = [clip.subject, clip.clip, clip.raw_label, clip.person, *clip.annotations.values()]
+        if any(legible(text) != text for text in texts):
+            words = (
+                "a name or a cell of it is no text (bytes that are not UTF-8, or NUL); rename it"
+            )
+            self.reject(clip, "impossible-row", words)
+            return False
         key = clip.subject.lower(), clip.clip.lower()
         if key in self._keys:
             first = self._keys[key].where
