@@ -356,12 +356,16 @@ class Workplace:
     def take_shard(
         self, state: BuildState, shard: int, file: Path | None, receipt: Receipt
     ) -> None:
-        """Give a shard its final name and record that it is finished."""
+        """Record that a shard is finished and give it its final name.
+
+        The record comes first: without its file it counts for nothing, and a file that has its
+        name is always recorded.
+        """
         if file is None:
             self.shard_path(shard).unlink(missing_ok=True)  # every video of it was rejected
-        else:
-            file.replace(self.shard_path(shard))
         self.write_receipt(state, shard, receipt)
+        if file is not None:
+            file.replace(self.shard_path(shard))
 
     def write_receipt(self, state: BuildState, shard: int, receipt: Receipt) -> None:
         """Record that a shard is finished."""
