@@ -134,11 +134,11 @@ def read_from_disk(
     """
     try:
         return read()
-    except (OSError, ValueError):
+    except (OSError, ValueError) as refused:
         try:
             _ask(path)
         except (FileNotFoundError, NotADirectoryError, PermissionError):
-            raise  # an answer, and it will stay so
+            raise refused from None  # an answer, and it will stay so
         except OSError:
             try:
                 read_patiently(partial(_ask, path), str(path), sleep=sleep)

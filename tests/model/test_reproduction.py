@@ -65,6 +65,8 @@ def shortened(name, directory):
     content = yaml.safe_load((ROOT / f"pipelines/{name}.yaml").read_text())
     for need in content["data"].values():
         need["frames"] = SHORT[need["frames"]]
+        if "sampling.frames" in need.get("build", {}):
+            need["build"]["sampling.frames"] = need["frames"]
     path = directory / f"{name}.yaml"
     path.write_text(yaml.safe_dump(content, sort_keys=False))
     return path

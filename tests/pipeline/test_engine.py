@@ -291,7 +291,7 @@ def test_workers_that_compute_other_numbers_are_not_mixed(alone, tmp_path):
 def test_what_every_video_lacks_ends_the_build_and_rejects_none(alone, tmp_path, monkeypatch):
     (root, _), _ = alone
 
-    def absent(*_):
+    def absent(*_, **__):
         raise SourceError("network.dat not found: run 'pip install ...'")
 
     monkeypatch.setattr(tasks, "prepare_video", absent)
