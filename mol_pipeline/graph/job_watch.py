@@ -132,9 +132,11 @@ async def ask_queue(scheduler: Scheduler) -> dict[str, str] | None:
         return None
     try:
         output, errors = await asyncio.wait_for(process.communicate(), ANSWER_WITHIN)
-    except TimeoutError:
-        process.kill()
-        await process.wait()
+    except (TimeoutError, asyncio.CancelledError) as ended:
+        process.kill()  # also when the cluster closes meanwhile: nobody else would end it
+        await process.communicate()
+        if isinstance(ended, asyncio.CancelledError):
+            raise
         return None
     if process.returncode and b"No unfinished job" not in errors:  # LSF's word for none
         return None

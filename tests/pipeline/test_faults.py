@@ -148,8 +148,9 @@ def test_a_worker_that_runs_out_of_memory_costs_its_video_only(undisturbed, tmp_
     shutil.copytree(root, copy)
     frame = copy / "SAMM/009/009_1_1/009_00001.jpg"
     good = frame.read_bytes()
-    huge = np.full((26000, 26000), 128, dtype=np.uint8)  # 676 MB once decoded
-    frame.write_bytes(cv2.imencode(".jpg", huge)[1].tobytes())
+    huge = np.zeros((7900, 8000), dtype=np.uint16)  # as large as is read; 8 bits come on top
+    huge[::2, ::2] = 4095
+    frame.write_bytes(cv2.imencode(".png", huge)[1].tobytes())
     starved = ClusterOptions(workers=1, memory_limit="500MiB")
     result = build(Samm().index(copy), CONFIG, tmp_path / "out", cluster=starved)
     (crashed,) = result.manifest.rejected
