@@ -68,12 +68,17 @@ def load_kernels(flow: FlowConfig, landmark_model: Path | None) -> Kernels:
 def _load_kernels(flow: FlowConfig, landmark_model: Path) -> Kernels:
     # For the whole process. One thread for one task: N tasks times M threads would thrash.
     cv2.setNumThreads(1)
-    return Kernels(
+    kernels = Kernels(
         detector=FaceDetector(),
         predictor=_load_predictor(landmark_model),
         flow=TVL1(flow),
         recogniser=_recogniser(),
     )
+    # Dlib makes its iterator types when they are first used; two threads that met there failed.
+    nothing = np.zeros((100, 100), dtype=np.uint8)
+    kernels.detector.detect(nothing)
+    kernels.predictor.predict(nothing, FaceBox(10, 10, 90, 90, score=0.0))
+    return kernels
 
 
 @functools.lru_cache(maxsize=1)

@@ -13,6 +13,7 @@ import functools
 import hashlib
 import importlib
 import platform
+import threading
 from importlib import metadata
 from pathlib import Path
 
@@ -143,9 +144,22 @@ def model_here(path: Path, sha256: str) -> Path:
     raise SourceError(f"has no landmark model with SHA-256 {sha256[:12]}... ({path} is another)")
 
 
-@functools.cache
+_computing = threading.Lock()
+
+
 def numbers() -> str:
     """Hash of what this process computes of a small picture: processor and builds included.
+
+    Computed once, before the first task of a process: OpenCV makes tables when they are first
+    used, and two threads could meet there.
+    """
+    with _computing:
+        return _numbers()
+
+
+@functools.cache
+def _numbers() -> str:
+    """The same, computed.
 
     Through everything whose result OpenCV lets the processor decide: decoding, resizing,
     warping, TV-L1.

@@ -203,6 +203,7 @@ def fit_for(commission: Commission) -> Path:
     differences = commission.builder.differences(THIS_PROCESS)
     if differences:
         raise UnfitWorker(worker_name(), f"has {', '.join(differences)}")
+    numbers()  # see there: before several threads compute
     try:
         commission.folder.check(beside=commission.root)
         return model_here(commission.model, commission.model_sha256)

@@ -50,6 +50,7 @@ from mol_pipeline.contract.manifest import (
 )
 from mol_pipeline.errors import ConfigError, StageError, refusal
 from mol_pipeline.shards import PreparedVideo
+from mol_pipeline.source_faults import read_patiently
 
 LASTING = frozenset(
     {
@@ -138,7 +139,12 @@ class RunFolder:
             OutOfSight: If it is not.
         """
         try:
-            seen = json.loads((self.path / RUN_NAME).read_bytes())
+            label = self.path / RUN_NAME
+            # That it is not there is an answer; a disk that stumbles is asked again.
+            there = read_patiently(
+                lambda: label.read_bytes() if label.exists() else b"", str(label)
+            )
+            seen = json.loads(there)
         except (OSError, ValueError) as error:
             raise OutOfSight(f"does not see {self.path} ({error})") from error
         if seen != self._label():
