@@ -62,8 +62,8 @@ def timed_build(root: Path, out: Path, workers: int) -> tuple[float, MemoryWatch
 def start_of_cluster(workers: int) -> float:
     """Seconds until a cluster answers and is gone again."""
     start = time.perf_counter()
-    with connect(ClusterOptions(workers=workers)) as client:
-        client.gather(client.map(abs, range(4)))
+    with connect(ClusterOptions(workers=workers)) as crew:
+        crew.client.gather(crew.client.map(abs, range(4)))
     return time.perf_counter() - start
 
 
