@@ -30,6 +30,7 @@ from mol_pipeline.graph.workplace import (
     RunFolder,
 )
 from mol_pipeline.shards import PreparedVideo, write_shard
+from mol_pipeline.source_faults import PAUSES_S
 from mol_pipeline.stages import (
     Rejection,
     SourceFault,
@@ -39,9 +40,6 @@ from mol_pipeline.stages import (
 )
 
 Result = TypeVar("Result")
-
-PAUSES_S = (0.2, 1.0, 3.0)
-"""Between tries to write: a network disk that stumbles is there again in seconds."""
 
 
 class CannotWrite(Exception):  # it is mapped to the error of the build

@@ -24,6 +24,7 @@ from mol_pipeline.graph import ClusterOptions, build
 from mol_pipeline.graph import cluster as cluster_module
 from mol_pipeline.graph.cluster import connect
 from mol_pipeline.shards import shard_problems
+from tests.engines import content
 from tests.fakes import FakeClip, write_samm_tree
 from tests.tally import tally
 
@@ -31,11 +32,6 @@ CONFIG = BuildConfig(sampling=SamplingConfig(frames=2), shards=ShardConfig(video
 CLIPS = [FakeClip(f"{s:03d}_1_1", 1, 2, 4, "Anger", shift_px=1) for s in range(6, 14)]
 KILLS = int(os.environ.get("MOL_TEST_KILLS", "4"))
 """Moments at which the main process is killed; MOL_TEST_KILLS=20 for the long version."""
-
-
-def content(directory):
-    paths = [*directory.glob("*.h5"), directory / MANIFEST_NAME]
-    return {path.name: path.read_bytes() for path in paths}
 
 
 @pytest.fixture(scope="module")

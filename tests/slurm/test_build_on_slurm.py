@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from mol_pipeline.contract.manifest import MANIFEST_NAME
 from tests.dask_over_tls import dask_over_tls, our_options
+from tests.engines import content
 from tests.fakes import FakeClip, write_samm_tree
 from tests.slurm.conftest import (
     JOINED,
@@ -48,10 +48,6 @@ def molprep(root, out, *options):
         stderr=subprocess.STDOUT,
         text=True,
     )
-
-
-def content(directory):
-    return {p.name: p.read_bytes() for p in [*directory.glob("*.h5"), directory / MANIFEST_NAME]}
 
 
 def cluster_file(directory, **settings):
