@@ -18,8 +18,8 @@ from typing import Any
 import psutil
 
 from mol_pipeline.config import BuildConfig, SamplingConfig, ShardConfig
+from mol_pipeline.databases.adapters.samm import Samm
 from mol_pipeline.databases.demo import write_demo
-from mol_pipeline.databases.samm import Samm
 from mol_pipeline.graph import ClusterOptions, build
 from mol_pipeline.graph.cluster import connect
 

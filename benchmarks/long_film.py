@@ -19,14 +19,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mol_pipeline import clip_rows
 from mol_pipeline.config import BuildConfig, DetectionConfig, FlowConfig
 from mol_pipeline.contract.manifest import KeyFrames
 from mol_pipeline.databases.demo.faces import load_portrait
 from mol_pipeline.databases.index import SourceVideo
 from mol_pipeline.graph.workplace import RunFolder
-from mol_pipeline.shards import write_shard
-from mol_pipeline.stages import prepare_video
+from mol_pipeline.shards import clip_rows
+from mol_pipeline.shards.files import write_shard
+from mol_pipeline.stages.video import prepare_video
 
 FAST = BuildConfig(
     detection=DetectionConfig(no_face="interpolate", upsample=0),

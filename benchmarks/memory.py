@@ -20,9 +20,9 @@ import numpy as np
 import psutil
 
 from mol_pipeline.config import BuildConfig, FlowConfig, SamplingConfig, ShardConfig
+from mol_pipeline.databases.adapters.samm import Samm
 from mol_pipeline.databases.demo.faces import load_portrait
 from mol_pipeline.databases.demo.tables import FilmedClip, write_samm
-from mol_pipeline.databases.samm import Samm
 from mol_pipeline.graph import ClusterOptions, build
 
 FAST = BuildConfig(

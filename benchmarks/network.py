@@ -24,9 +24,9 @@ from straightforward import ccc, correlation, straightforward
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from mol_model.build import build_network
 from mol_model.config import PRESETS
-from mol_model.network import MOL
+from mol_model.networks.mol.build import build_network
+from mol_model.networks.mol.network import MOL
 
 H200_DENSE_BF16_TFLOPS = 989.0
 

@@ -4,7 +4,7 @@
 
 Straightforward is what published scripts do: every image decoded twice, Dlib's detector with
 one upsampling on every frame, one process, TV-L1 on five crops of every pair. Ours is the
-code of `mol_pipeline.stages`. Both use the same Dlib, the same OpenCV and the same solver.
+code of `mol_pipeline.stages.video`. Both use the same Dlib, the same OpenCV and the same solver.
 The face is a photograph that moves by a few pixels.
 """
 
@@ -20,14 +20,14 @@ from typing import Any
 import cv2
 import numpy as np
 
-from mol_pipeline import sampling
-from mol_pipeline.alignment import align_face
 from mol_pipeline.config import BuildConfig, DetectionConfig
 from mol_pipeline.databases.demo.faces import load_portrait
-from mol_pipeline.detection import main_face
-from mol_pipeline.frames import read_grey
-from mol_pipeline.stages import align_video, clip_flow, load_kernels
-from mol_pipeline.tracking import FaceTracker
+from mol_pipeline.kernels import sampling
+from mol_pipeline.kernels.alignment import align_face
+from mol_pipeline.kernels.detection import main_face
+from mol_pipeline.kernels.tracking import FaceTracker
+from mol_pipeline.reading.frames import read_grey
+from mol_pipeline.stages.video import align_video, clip_flow, load_kernels
 
 CROPS = 5
 CROP_PX = 128

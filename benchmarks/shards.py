@@ -21,7 +21,7 @@ import hdf5plugin
 import numpy as np
 
 from mol_pipeline.contract.manifest import read_manifest
-from mol_pipeline.shards import open_shard
+from mol_pipeline.shards.files import open_shard
 
 ARRAYS = ("frames", "flow", "landmarks")
 SETTINGS = ("none", "gzip 6 + shuffle", "blosc2 lz4 5 + shuffle", "blosc2 zstd 1 + shuffle")

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from mol_model.data import ShardSet
+from mol_model.clips.shards import ShardSet
 from mol_pipeline.contract.files import hash_document, hash_file
 from mol_pipeline.contract.labels import LABEL_MAPPINGS, labels_under_every_mapping
 from mol_pipeline.contract.manifest import (
@@ -32,7 +32,7 @@ from mol_pipeline.contract.manifest import (
 )
 from mol_pipeline.contract.shard_layout import CLIP_ARRAYS
 from mol_pipeline.contract.video_table import table_numbers, table_texts
-from mol_pipeline.shards import PreparedVideo, write_shard
+from mol_pipeline.shards.files import PreparedVideo, write_shard
 
 FRAMES, CLIPS_A_VIDEO, VIDEOS_A_SHARD = 8, 4, 16
 CLIP_BYTES = sum(int(np.prod(one.row_shape(FRAMES))) * one.dtype.itemsize for one in CLIP_ARRAYS)

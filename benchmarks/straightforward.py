@@ -9,15 +9,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mol_model.blocks import (
+from mol_model.networks.mol.blocks import (
     ChannelCorrespondenceConvolution,
     F5CBlock,
     FullyConnectedConvolution,
 )
-from mol_model.blocks.fcc import DirectionalConvolution
-from mol_model.heads import FlowHead
-from mol_model.heads.flow import SLOPE
-from mol_model.network import MOL, MOLOutput
+from mol_model.networks.mol.blocks.fcc import DirectionalConvolution
+from mol_model.networks.mol.heads import FlowHead
+from mol_model.networks.mol.heads.flow import SLOPE
+from mol_model.networks.mol.network import MOL, MOLOutput
 
 
 def directional(block: DirectionalConvolution, x: Tensor) -> Tensor:

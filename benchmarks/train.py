@@ -25,16 +25,16 @@ from network import H200_DENSE_BF16_TFLOPS
 from straightforward import straightforward
 from torch.utils.flop_counter import FlopCounterMode
 
-from mol_model.build import build_network
-from mol_model.clip_source import open_source
+from mol_model.clips.source import open_source
+from mol_model.clips.sums import clip_statistics
+from mol_model.clips.views import Normalisation, apply_view, centre_view
 from mol_model.config import PRESETS, RunConfig
-from mol_model.metric_log import read_metric_log
-from mol_model.optimisation import make_optimiser
-from mol_model.protocols import Fold
-from mol_model.runs import fit_to_data, load_data
-from mol_model.statistics import clip_statistics
-from mol_model.training import model_loss, train_fold
-from mol_model.transforms import Normalisation, apply_view, centre_view
+from mol_model.networks.mol.build import build_network
+from mol_model.protocols.folds import Fold
+from mol_model.runs.run import fit_to_data, load_data
+from mol_model.training.fold import model_loss, train_fold
+from mol_model.training.metric_log import read_metric_log
+from mol_model.training.optimiser import make_optimiser
 from mol_pipeline.contract.shard_layout import ALIGNED_PX
 
 LOSO_FOLDS, LOSO_STEPS = 27, 1000

@@ -183,7 +183,7 @@ class TrainingConfig(Settings):
 
 
 class ProtocolConfig(Settings):
-    """Which videos train and which test; see `mol_model.protocols`."""
+    """Which videos train and which test; see `mol_model.protocols.folds`."""
 
     name: Literal[
         "loso", "composite", "cross", "leave-one-database-out", "k-fold", "hold-out", "all"

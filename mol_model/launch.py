@@ -5,17 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mol_model import processes
+from mol_model import distributed
 from mol_model.config import PRESETS, RunConfig
-from mol_model.fold_jobs import RunProgress
-from mol_model.holds import TABLES_PATIENCE_S, held_alone
-from mol_model.model_card import write_card
-from mol_model.repeats import fit_seeds
-from mol_model.report import write_report, write_seeds_report
-from mol_model.runs import RunOptions, choose_device, fit, fit_to_data, load_data
+from mol_model.reports.model_card import write_card
+from mol_model.reports.page import write_report, write_seeds_report
+from mol_model.runs.fold_jobs import RunProgress
+from mol_model.runs.holds import TABLES_PATIENCE_S, held_alone
+from mol_model.runs.run import RunOptions, choose_device, fit, fit_to_data, load_data
+from mol_model.runs.seeds import fit_seeds
+from mol_pipeline.contract.errors import ConfigError
 from mol_pipeline.contract.settings import load_settings
 from mol_pipeline.contract.stopping import listen_for_stop
-from mol_pipeline.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -62,13 +62,13 @@ def launch(
     """
     config = settings_of(request)
     device = request.device
-    if processes.rank() > 0:
+    if distributed.rank() > 0:
         on_progress = _say_nothing
     with listen_for_stop():
-        if processes.started_by_torchrun():
+        if distributed.started_by_torchrun():
             if request.jobs not in (None, 1):
                 raise ConfigError("--jobs: torchrun trains one fold at a time in all processes")
-            device = str(processes.join(choose_device(device)))
+            device = str(distributed.join(choose_device(device)))
         try:
             data = load_data(request.shards, request.classes, config)
             config = fit_to_data(config, data)
@@ -88,14 +88,14 @@ def launch(
                     on_run=_report,
                     on_progress=on_progress,
                 )
-                if processes.rank() == 0:
+                if distributed.rank() == 0:
                     write_seeds_report(request.out, metrics)
                     write_card(request.out)
             else:
                 metrics = fit(data, config, options, on_progress=on_progress)
                 _report(request.out, metrics, config)
         finally:
-            processes.leave()
+            distributed.leave()
     return metrics, request.out / "report.html"
 
 
@@ -104,7 +104,7 @@ def _say_nothing(progress: RunProgress) -> None:
 
 
 def _report(out: Path, metrics: dict[str, Any], config: RunConfig) -> None:
-    if processes.rank() == 0:
+    if distributed.rank() == 0:
         with held_alone(out, patience_s=TABLES_PATIENCE_S):
             write_report(out, metrics, config)
             write_card(out)

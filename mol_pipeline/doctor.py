@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mol_pipeline.errors import MolError
+from mol_pipeline.contract.errors import MolError
 
 LEAST_DISK_GB = 5.0
 LEAST_MEMORY_GB = 2.0
@@ -92,7 +92,7 @@ def _attempt(name: str, work: Callable[[], str], cure: str) -> Check:
 
 def _tvl1() -> str:
     from mol_pipeline.config import FlowConfig
-    from mol_pipeline.flow import TVL1
+    from mol_pipeline.kernels.flow import TVL1
 
     rng = np.random.default_rng(0)
     image = np.kron(rng.integers(0, 255, (18, 18)), np.ones((8, 8))).astype(np.uint8)
@@ -103,14 +103,18 @@ def _tvl1() -> str:
 
 
 def _detector() -> str:
-    from mol_pipeline.detection import FaceDetector
+    from mol_pipeline.kernels.detection import FaceDetector
 
     found = FaceDetector().detect(np.full((120, 120), 128, dtype=np.uint8))
     return f"runs, {len(found)} faces in an empty image"
 
 
 def _model(path: Path | None) -> str:
-    from mol_pipeline.landmarks import MODEL_SHA256, find_landmark_model, landmark_model_sha256
+    from mol_pipeline.kernels.landmarks import (
+        MODEL_SHA256,
+        find_landmark_model,
+        landmark_model_sha256,
+    )
 
     model = find_landmark_model(path)
     digest = landmark_model_sha256(model)

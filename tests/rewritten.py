@@ -7,8 +7,8 @@ from mol_pipeline.contract.agreement import videos_by_shard
 from mol_pipeline.contract.manifest import Manifest, VideoRecord, read_manifest, write_manifest
 from mol_pipeline.contract.shard_layout import CLIP_ARRAYS
 from mol_pipeline.contract.video_table import table_numbers, table_texts
-from mol_pipeline.shard_file import open_shard
-from mol_pipeline.shards import PreparedVideo, write_shard
+from mol_pipeline.shards.files import PreparedVideo, write_shard
+from mol_pipeline.shards.opening import open_shard
 
 
 def rewrite(directory: Path, change: Callable[[VideoRecord], VideoRecord]) -> Manifest:

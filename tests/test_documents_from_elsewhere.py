@@ -17,10 +17,10 @@ from mol_pipeline.contract.documents import (
     read_yaml,
     shortened,
 )
+from mol_pipeline.contract.errors import ConfigError, SourceError
 from mol_pipeline.contract.image_header import check_image_size, image_size
 from mol_pipeline.contract.settings import load_settings
 from mol_pipeline.databases.tables import read_sheets, read_table
-from mol_pipeline.errors import ConfigError, SourceError
 from tests.databases.releases import write_table
 
 DEEP = 100_000
@@ -169,8 +169,8 @@ def test_foreign_text_is_cut_in_a_message():
 
 @pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
 def test_a_frame_or_film_that_does_not_end_is_not_opened(tmp_path, kind, monkeypatch):
-    from mol_pipeline.films import probe_film
-    from mol_pipeline.frames import read_image
+    from mol_pipeline.reading.films import probe_film
+    from mol_pipeline.reading.frames import read_image
 
     monkeypatch.chdir(tmp_path)
     path = special(tmp_path, kind)
@@ -180,7 +180,7 @@ def test_a_frame_or_film_that_does_not_end_is_not_opened(tmp_path, kind, monkeyp
 
 
 def test_a_frame_that_says_too_much_is_not_decoded(tmp_path):
-    from mol_pipeline.frames import read_image
+    from mol_pipeline.reading.frames import read_image
 
     path = tmp_path / "001.png"
     path.write_bytes(png(30_000, 30_000))
@@ -191,8 +191,8 @@ def test_a_frame_that_says_too_much_is_not_decoded(tmp_path):
 def test_a_pickle_is_refused_without_advice(tmp_path):
     import torch
 
-    from mol_model.release_import import read_release
-    from mol_pipeline.errors import TrainingError
+    from mol_model.networks.mol.release.weights import read_release
+    from mol_pipeline.contract.errors import TrainingError
 
     class Harm:
         def __reduce__(self):

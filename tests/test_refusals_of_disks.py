@@ -4,7 +4,7 @@ import errno
 
 import pytest
 
-from mol_pipeline.errors import REFUSALS, refusal, refusal_number, unwritable
+from mol_pipeline.contract.errors import REFUSALS, refusal, refusal_number, unwritable
 from mol_pipeline.graph.workplace import LASTING, cannot_write
 
 WORDS = {

@@ -18,7 +18,7 @@ from mol_pipeline.contract.shard_layout import (
     VIDEO_TABLE,
 )
 from mol_pipeline.contract.video_table import table_numbers, table_texts
-from mol_pipeline.shard_file import open_shard
+from mol_pipeline.shards.opening import open_shard
 
 
 def write_as_version_1(directory: Path) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from mol_model.checkpoint import CheckpointRecord
 from mol_model.inference.estimate import ClipEstimate, WindowEstimate
 from mol_model.inference.mapping import points_to_source
 from mol_model.inference.video import PreparedWindow, RejectedWindow
+from mol_model.training.checkpoint import CheckpointRecord
 from mol_pipeline.config import BuildConfig
 from mol_pipeline.contract.shard_layout import FaceStatus
 

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import av
 
-from mol_model.figures import draw_flow, draw_landmark_frames, draw_warp, save_picture
 from mol_model.inference.estimate import ExampleClip, WindowEstimate
 from mol_model.inference.film import source_pace, write_film
 from mol_model.inference.mapping import points_to_source
 from mol_model.inference.overlay import FrameMarks, arrow_scale, draw_marks
 from mol_model.inference.video import PreparedWindow
+from mol_model.pictures.figures import draw_flow, draw_landmark_frames, draw_warp, save_picture
 from mol_pipeline.databases.index import SourceVideo
-from mol_pipeline.footage import read_pictures
-from mol_pipeline.frames import Colour
+from mol_pipeline.reading.frames import Colour
+from mol_pipeline.stages.footage import read_pictures
 
 FILM = "annotated.mp4"
 STILL = "frame.png"

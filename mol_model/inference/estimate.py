@@ -6,13 +6,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mol_model.data import ClipBatch
-from mol_model.evaluation import CLIPS_AT_ONCE, finite, phase_mean, test_inputs
+from mol_model.clips.shards import ClipBatch
+from mol_model.clips.views import Normalisation
 from mol_model.inference.mapping import points_to_source, vectors_to_source
 from mol_model.inference.video import PreparedWindow
-from mol_model.network import MOL, MOLOutput
-from mol_model.optimisation import exact_products
-from mol_model.transforms import Normalisation
+from mol_model.networks.mol.network import MOL, MOLOutput
+from mol_model.networks.precision import exact_products
+from mol_model.scoring.evaluation import CLIPS_AT_ONCE, finite, phase_mean, test_inputs
 from mol_pipeline.contract.shard_layout import ALIGNED_PX
 
 GRID_PX = 8

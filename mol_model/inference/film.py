@@ -10,8 +10,8 @@ from typing import Literal
 import av
 
 from mol_pipeline.databases.index import SourceVideo
-from mol_pipeline.films import probe_film
-from mol_pipeline.frames import Colour
+from mol_pipeline.reading.films import probe_film
+from mol_pipeline.reading.frames import Colour
 
 FOLDER_RATE = Fraction(25)
 """Pictures a second of a folder of frames, which does not say."""

@@ -7,7 +7,7 @@ Convention: a transform of the build takes a source point to the aligned frame; 
 import numpy as np
 from numpy.typing import NDArray
 
-from mol_pipeline.geometry import apply_transform, compose, invert_transform
+from mol_pipeline.kernels.geometry import apply_transform, compose, invert_transform
 
 
 def crop_to_source(transform: NDArray[np.floating], margin: float) -> NDArray[np.float64]:

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mol_pipeline.contract.flow_colour import flow_to_rgb
-from mol_pipeline.detection import FaceBox
-from mol_pipeline.frames import Colour
+from mol_pipeline.kernels.detection import FaceBox
+from mol_pipeline.reading.frames import Colour
 
 SMALLEST_PX, LARGEST_PX = 720, 1280
 """The longer side of a picture is brought between them, so that marks can be read."""

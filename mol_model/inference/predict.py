@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from mol_model.checkpoint import load_model
+from mol_model.clips.views import Normalisation, release_normalisation
 from mol_model.inference.document import Identity, notes_of, window_document
 from mol_model.inference.drawing import DRAWN, draw_video
 from mol_model.inference.estimate import WindowEstimate, estimate_window
@@ -19,15 +19,15 @@ from mol_model.inference.video import (
     open_video,
     prepare_windows,
 )
-from mol_model.network import MOL
-from mol_model.transforms import Normalisation, release_normalisation
+from mol_model.networks.mol.network import MOL
+from mol_model.training.checkpoint import load_model
 from mol_pipeline.config import BuildConfig
+from mol_pipeline.contract.errors import ConfigError
 from mol_pipeline.contract.files import write_atomically
 from mol_pipeline.contract.manifest import MANIFEST_NAME
 from mol_pipeline.contract.names import names_in_order
 from mol_pipeline.contract.settings import load_settings
-from mol_pipeline.errors import ConfigError
-from mol_pipeline.stages import UNREACHABLE, Kernels, Rejection, SourceFault, load_kernels
+from mol_pipeline.stages.video import UNREACHABLE, Kernels, Rejection, SourceFault, load_kernels
 
 
 @dataclass(frozen=True)

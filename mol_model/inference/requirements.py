@@ -2,7 +2,7 @@
 
 import importlib
 
-from mol_pipeline.errors import ConfigError
+from mol_pipeline.contract.errors import ConfigError
 
 NEEDED = ("av", "cv2", "dlib")
 """Modules of `[prep]` that inference on raw video takes."""

@@ -16,9 +16,9 @@ from mol_pipeline.contract.manifest import KeyFrames
 from mol_pipeline.contract.shard_layout import FaceStatus
 from mol_pipeline.databases.index import SourceVideo
 from mol_pipeline.databases.sources import open_source
-from mol_pipeline.detection import FaceBox
-from mol_pipeline.footage import Footage, Rejection
-from mol_pipeline.stages import AlignedVideo, Kernels, align_video, choose_clips
+from mol_pipeline.kernels.detection import FaceBox
+from mol_pipeline.stages.footage import Footage, Rejection
+from mol_pipeline.stages.video import AlignedVideo, Kernels, align_video, choose_clips
 
 
 @dataclass(frozen=True)

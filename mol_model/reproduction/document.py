@@ -6,10 +6,10 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from mol_model.config import ProtocolConfig, Settings
-from mol_model.repeats import SCORES
+from mol_model.runs.seeds import SCORES
+from mol_pipeline.contract.errors import ConfigError
 from mol_pipeline.contract.names import file_name
 from mol_pipeline.contract.settings import load_settings
-from mol_pipeline.errors import ConfigError
 
 PACKAGED = Path(__file__).parents[1] / "pipelines"
 """Where an installed wheel has the documents."""
@@ -90,7 +90,7 @@ class Reproduction(Settings):
     """Label mapping."""
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     metrics: tuple[str, ...] = Field(min_length=1)
-    """Keys of `mol_model.repeats.SCORES`."""
+    """Keys of `mol_model.runs.seeds.SCORES`."""
     rows: tuple[Row, ...] = Field(min_length=1)
 
     @model_validator(mode="after")

@@ -9,24 +9,24 @@ from typing import Any
 
 import torch
 
-from mol_model import processes
+from mol_model import distributed
 from mol_model.config import ModelConfig
-from mol_model.fold_jobs import RunProgress
-from mol_model.fold_state import RUN_NAME
-from mol_model.holds import TABLES_PATIENCE_S, held_alone
-from mol_model.model_card import write_card
-from mol_model.repeats import summarise_seeds
-from mol_model.report import write_report, write_seeds_report
+from mol_model.reports.model_card import write_card
+from mol_model.reports.page import write_report, write_seeds_report
 from mol_model.reproduction.page import write_page
 from mol_model.reproduction.peers import evaluate_peer_row, forget_peer
 from mol_model.reproduction.plan import Plan
 from mol_model.reproduction.table import make_table, write_table
 from mol_model.reproduction.units import Unit
-from mol_model.run_directory import clear_run
-from mol_model.runs import METRICS_NAME, RunOptions, SharedClips, choose_device, fit
+from mol_model.runs.directory import clear_run
+from mol_model.runs.fold_jobs import RunProgress
+from mol_model.runs.holds import TABLES_PATIENCE_S, held_alone
+from mol_model.runs.run import METRICS_NAME, RunOptions, SharedClips, choose_device, fit
+from mol_model.runs.seeds import summarise_seeds
+from mol_model.runs.status import RUN_NAME
+from mol_pipeline.contract.errors import ConfigError, MolError, StoppedOnRequest, TrainingError
 from mol_pipeline.contract.files import write_atomically
 from mol_pipeline.contract.stopping import asked_to_stop, listen_for_stop
-from mol_pipeline.errors import ConfigError, MolError, StoppedOnRequest, TrainingError
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ def reproduce(
         ConfigError: If the device is unknown, or torchrun started this.
         MolError: If runs failed, after all others are finished.
     """
-    if processes.started_by_torchrun():
+    if distributed.started_by_torchrun():
         raise ConfigError("reproduce: runs in one process; under torchrun use 'moltrain fit'")
     device = choose_device(plan.request.device)
     failures: dict[str, MolError] = {}

@@ -6,8 +6,8 @@ from typing import Any
 
 from mol_model.reproduction.document import ShardsNeeded
 from mol_pipeline.contract.agreement import read_consistent
+from mol_pipeline.contract.errors import ConfigError
 from mol_pipeline.contract.manifest import Manifest
-from mol_pipeline.errors import ConfigError
 
 
 def match_shards(

@@ -7,7 +7,7 @@ from typing import Any
 import jinja2
 import markupsafe
 
-from mol_model.report import STYLE
+from mol_model.reports.page import STYLE
 from mol_model.reproduction.table import ours_text, paper_text
 from mol_pipeline.contract.escaping import link
 from mol_pipeline.contract.files import write_atomically

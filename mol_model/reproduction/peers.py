@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from mol_model.peers import NotInstalled, evaluate_peer, load_flow_predictor, load_predictor
 from mol_model.reproduction.units import PeerUnit
+from mol_model.scoring.peers import NotInstalled, evaluate_peer, load_flow_predictor, load_predictor
 from mol_pipeline.contract.documents import Unreadable, read_json_object
+from mol_pipeline.contract.errors import ManifestError
 from mol_pipeline.contract.files import hash_file, write_atomically
-from mol_pipeline.errors import ManifestError
 
 PEER_NAME = "peer.json"
 """In the directory of a peer's row."""

@@ -4,15 +4,15 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from mol_model.clips.shards import ShardSet
 from mol_model.config import RunConfig
-from mol_model.data import ShardSet
 from mol_model.launch import RunRequest, settings_of
-from mol_model.protocols import make_folds
+from mol_model.protocols.folds import make_folds
 from mol_model.reproduction.document import Reproduction, Row, read_reproduction
 from mol_model.reproduction.given import match_shards
 from mol_model.reproduction.units import PeerUnit, Unit
-from mol_model.runs import fit_to_data, load_data, select_folds
-from mol_pipeline.errors import ConfigError
+from mol_model.runs.run import fit_to_data, load_data, select_folds
+from mol_pipeline.contract.errors import ConfigError
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mol_model.marks import remarks
-from mol_model.model_card import NUMBERS
-from mol_model.repeats import summarise_seeds
+from mol_model.reports.model_card import NUMBERS
 from mol_model.reproduction.document import Row
 from mol_model.reproduction.peers import peer_metrics
 from mol_model.reproduction.plan import Plan
 from mol_model.reproduction.units import Unit
+from mol_model.runs.seeds import summarise_seeds
+from mol_model.scoring.remarks import remarks
 from mol_pipeline.contract.escaping import markdown
 from mol_pipeline.contract.files import write_atomically
 

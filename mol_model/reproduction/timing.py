@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from mol_model.model_summary import summarise
+from mol_model.networks.mol.summary import summarise
 from mol_model.reproduction.units import Unit
-from mol_model.runs import SharedClips, choose_device
-from mol_model.training import StepReport, train_fold
+from mol_model.runs.run import SharedClips, choose_device
+from mol_model.training.fold import StepReport, train_fold
 
 MEASURED_STEPS = 3
 """After one that warms up."""

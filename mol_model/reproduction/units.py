@@ -4,14 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mol_model.clips.shards import ShardSet
 from mol_model.config import RunConfig
-from mol_model.data import ShardSet
-from mol_model.finished import finished_folds, load_finished, run_metrics
-from mol_model.fold_state import RUN_NAME
-from mol_model.protocols import Fold
+from mol_model.protocols.folds import Fold
 from mol_model.reproduction.document import Row
-from mol_model.run_directory import check_same, run_identity
-from mol_model.warm_start import start_record
+from mol_model.runs.directory import check_same, run_identity
+from mol_model.runs.finished import finished_folds, load_finished, run_metrics
+from mol_model.runs.status import RUN_NAME
+from mol_model.training.warm_start import start_record
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Whether a manifest agrees with itself and with what lies in its shards.
 
-Pure: `mol_pipeline.shard_file` reads the shards, everybody who reads shards compares. Found are
+Pure: `mol_pipeline.shards.opening` reads the shards, everybody who reads shards compares. Found are
 changed labels, names, people, key frames, rows, numbers and settings, exchanged shards and
 records, with or without a manifest whose hash was made anew. Not found in this way is what the
 shards do not hold: provenance, corrections, rejected videos, counts and notes; for those there
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mol_pipeline.contract.documents import shortened
+from mol_pipeline.contract.errors import ManifestError
 from mol_pipeline.contract.files import hash_document
 from mol_pipeline.contract.labels import (
     LABEL_MAPPINGS,
@@ -27,7 +28,6 @@ from mol_pipeline.contract.labels import (
 from mol_pipeline.contract.manifest import Manifest, ShardRecord, VideoRecord, read_manifest
 from mol_pipeline.contract.shard_layout import FaceStatus, text_columns
 from mol_pipeline.contract.video_table import table_numbers, table_texts
-from mol_pipeline.errors import ManifestError
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from mol_pipeline.errors import ManifestError
+from mol_pipeline.contract.errors import ManifestError
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 
 from mol_pipeline.contract.documents import Unreadable, read_document
+from mol_pipeline.contract.errors import ManifestError
 from mol_pipeline.contract.gaps import Gaps
 from mol_pipeline.contract.manifest import (
     ClassSet,
@@ -21,7 +22,6 @@ from mol_pipeline.contract.manifest import (
     RejectedVideo,
     Text,
 )
-from mol_pipeline.errors import ManifestError
 
 INDEX_VERSION = 1
 

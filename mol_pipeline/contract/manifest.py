@@ -21,6 +21,7 @@ from mol_pipeline.contract.documents import (
     repr_of,
     shortened,
 )
+from mol_pipeline.contract.errors import ManifestError
 from mol_pipeline.contract.files import (
     hash_document,
     is_plain_file,
@@ -30,7 +31,6 @@ from mol_pipeline.contract.files import (
 )
 from mol_pipeline.contract.gaps import Gaps
 from mol_pipeline.contract.shard_layout import LONGEST_CLIP, READABLE_VERSIONS, SCHEMA_VERSION
-from mol_pipeline.errors import ManifestError
 
 MANIFEST_NAME = "manifest.json"
 

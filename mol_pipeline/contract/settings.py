@@ -15,8 +15,8 @@ from mol_pipeline.contract.documents import (
     repr_of,
     shortened,
 )
+from mol_pipeline.contract.errors import ConfigError
 from mol_pipeline.contract.files import canonical_json
-from mol_pipeline.errors import ConfigError
 
 Model = TypeVar("Model", bound=BaseModel)
 

@@ -12,9 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from mol_pipeline.contract.errors import ManifestError
 from mol_pipeline.contract.files import hash_file, is_plain_file
 from mol_pipeline.contract.manifest import ShardRecord
-from mol_pipeline.errors import ManifestError
 
 MOST_THREADS = 8
 """That hash at once: a core does 0.5 to 2 GB/s, disks give little more."""

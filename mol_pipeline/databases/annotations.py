@@ -3,10 +3,10 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from mol_pipeline.contract.errors import SourceError
 from mol_pipeline.contract.files import hash_file
 from mol_pipeline.databases.files import find_annotations, unpack_hint
 from mol_pipeline.databases.sheets import read_sheets
-from mol_pipeline.errors import SourceError
 
 
 def find_annotation(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from mol_pipeline.contract.documents import shortened
+from mol_pipeline.contract.errors import SourceError
 from mol_pipeline.contract.files import legible
 from mol_pipeline.contract.gaps import gaps_between
 from mol_pipeline.contract.manifest import (
@@ -44,7 +45,6 @@ from mol_pipeline.databases.tables import (
     read_table,
 )
 from mol_pipeline.databases.text import named_encoding
-from mol_pipeline.errors import SourceError
 
 LONGEST_CLIP = 1_000_000
 """Frames; a longer interval is a slip of the pen (at 200 fps it would last 83 minutes)."""

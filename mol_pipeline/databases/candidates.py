@@ -9,7 +9,7 @@ from pathlib import Path
 from mol_pipeline.contract.manifest import KeyFrames
 from mol_pipeline.databases.files import FrameFolder, list_series
 from mol_pipeline.databases.fitting import Fit, Frames, Misfit, Numbers, fit
-from mol_pipeline.frames import image_remarks
+from mol_pipeline.reading.frames import image_remarks
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
+from mol_pipeline.contract.errors import ConfigError
 from mol_pipeline.contract.files import hash_document
 from mol_pipeline.contract.gaps import Gaps
 from mol_pipeline.contract.index_document import IndexDocument, count_clips
@@ -25,7 +26,6 @@ from mol_pipeline.contract.manifest import (
     RejectedVideo,
 )
 from mol_pipeline.databases.fitting import Numbers
-from mol_pipeline.errors import ConfigError
 
 Expression = Literal["all", "micro", "macro"]
 

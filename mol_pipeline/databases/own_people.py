@@ -6,10 +6,10 @@ Both slips put somebody on both sides of a fold, so the list is refused with the
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from mol_pipeline.contract.errors import SourceError
 from mol_pipeline.contract.people import spelled_in_two_ways
 from mol_pipeline.databases.sources import Source
 from mol_pipeline.databases.tables import Row
-from mol_pipeline.errors import SourceError
 
 
 def refuse_two_spellings(table: Path, rows: Sequence[Row]) -> None:

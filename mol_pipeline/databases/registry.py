@@ -1,18 +1,18 @@
 """Which adapters there are."""
 
-from mol_pipeline.databases.affwild2 import AffWild2
-from mol_pipeline.databases.casme import Casme
-from mol_pipeline.databases.casme2 import Casme2
-from mol_pipeline.databases.casme3 import Casme3
-from mol_pipeline.databases.casme_sq import CasmeSq
-from mol_pipeline.databases.custom import Custom
-from mol_pipeline.databases.four_dme import FourDme
+from mol_pipeline.databases.adapters.affwild2 import AffWild2
+from mol_pipeline.databases.adapters.casme import Casme
+from mol_pipeline.databases.adapters.casme2 import Casme2
+from mol_pipeline.databases.adapters.casme3 import Casme3
+from mol_pipeline.databases.adapters.casme_sq import CasmeSq
+from mol_pipeline.databases.adapters.custom import Custom
+from mol_pipeline.databases.adapters.four_dme import FourDme
+from mol_pipeline.databases.adapters.mmew import Mmew
+from mol_pipeline.databases.adapters.samm import Samm
+from mol_pipeline.databases.adapters.samm_lv import SammLongVideos
+from mol_pipeline.databases.adapters.smic import CAMERAS, Smic
+from mol_pipeline.databases.adapters.smic_e import SmicE
 from mol_pipeline.databases.index import Adapter
-from mol_pipeline.databases.mmew import Mmew
-from mol_pipeline.databases.samm import Samm
-from mol_pipeline.databases.samm_lv import SammLongVideos
-from mol_pipeline.databases.smic import CAMERAS, Smic
-from mol_pipeline.databases.smic_e import SmicE
 
 _ALL: tuple[Adapter, ...] = (
     Samm(),

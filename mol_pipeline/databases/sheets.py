@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mol_pipeline.contract.documents import Unreadable, check_ordinary, read_document
+from mol_pipeline.contract.errors import SourceError
 from mol_pipeline.databases.text import decode_table
 from mol_pipeline.databases.workbook_limits import MOST_CELLS, check_sheet, check_workbook
-from mol_pipeline.errors import SourceError
 
 MOST_CSV_BYTES = 256 << 20
 """Two million videos with long names."""

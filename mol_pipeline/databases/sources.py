@@ -5,9 +5,9 @@ from fractions import Fraction
 from pathlib import Path
 
 from mol_pipeline.databases.files import list_series, on_disk
-from mol_pipeline.films import probe_film
-from mol_pipeline.frames import image_remarks
-from mol_pipeline.timing import has_odd_steps, steps_text, unequal_times
+from mol_pipeline.reading.films import probe_film
+from mol_pipeline.reading.frames import image_remarks
+from mol_pipeline.reading.timing import has_odd_steps, steps_text, unequal_times
 
 PATTERN = "*"
 """In the last part of a path: only the images of a folder whose names fit it."""

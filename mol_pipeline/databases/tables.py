@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 
+from mol_pipeline.contract.errors import SourceError
 from mol_pipeline.databases.sheets import open_table, read_sheets
-from mol_pipeline.errors import SourceError
 
 __all__ = [
     "Columns",

@@ -14,7 +14,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
-from mol_pipeline.errors import SourceError
+from mol_pipeline.contract.errors import SourceError
 
 MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from mol_pipeline.errors import SourceError
+from mol_pipeline.contract.errors import SourceError
 
 MOST_CELLS = 5_000_000
 """Of a workbook's sheets together, empty ones in their rectangles included. The largest table of

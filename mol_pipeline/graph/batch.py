@@ -21,8 +21,8 @@ from types import ModuleType
 from distributed import Security, SpecCluster, Status
 from distributed.utils import get_ip_interface
 
+from mol_pipeline.contract.errors import ConfigError, refusal
 from mol_pipeline.contract.stopping import only_noted, refuse_if_asked
-from mol_pipeline.errors import ConfigError, refusal
 from mol_pipeline.graph.batch_settings import BatchSettings
 from mol_pipeline.graph.job_script import quoted_job
 from mol_pipeline.graph.job_supply import ReplaceLostJobs, forget_refused_jobs, what_was_said

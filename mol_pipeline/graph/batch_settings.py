@@ -10,7 +10,7 @@ import dask.utils
 from pydantic import Field, field_validator, model_validator
 
 from mol_pipeline.config import Settings
-from mol_pipeline.errors import ConfigError
+from mol_pipeline.contract.errors import ConfigError
 from mol_pipeline.graph.dask_settings import (
     DASK_SETTINGS,
     LOOPBACK,

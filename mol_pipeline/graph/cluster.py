@@ -14,8 +14,8 @@ import dask
 from distributed import Client, Future, LocalCluster, Security, Status, as_completed
 from distributed.client import ClosedClientError
 
+from mol_pipeline.contract.errors import ConfigError, StageError
 from mol_pipeline.contract.stopping import only_noted, refuse_if_asked
-from mol_pipeline.errors import ConfigError, StageError
 from mol_pipeline.graph.batch import batch_cluster
 from mol_pipeline.graph.batch_settings import BatchSettings
 from mol_pipeline.graph.dask_settings import DASK_SETTINGS

@@ -2,7 +2,7 @@
 
 import dask.utils
 
-from mol_pipeline.errors import ConfigError
+from mol_pipeline.contract.errors import ConfigError
 
 LOOPBACK = "127.0.0.1"
 

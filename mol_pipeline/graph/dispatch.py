@@ -9,8 +9,8 @@ from pathlib import Path
 
 from distributed import Client, Future, KilledWorker, as_completed
 
+from mol_pipeline.contract.errors import ConfigError, MolError, StageError
 from mol_pipeline.databases.index import SourceVideo
-from mol_pipeline.errors import ConfigError, MolError, StageError
 from mol_pipeline.graph import tasks
 from mol_pipeline.graph.cluster import Crew
 from mol_pipeline.graph.fitness import Identity, UnfitWorker
@@ -22,7 +22,7 @@ from mol_pipeline.graph.workplace import (
     Receipt,
     cannot_write,
 )
-from mol_pipeline.stages import SourceFault
+from mol_pipeline.stages.video import SourceFault
 
 logger = logging.getLogger(__name__)
 

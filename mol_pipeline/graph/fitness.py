@@ -21,13 +21,13 @@ import cv2
 import numpy as np
 
 import mol_pipeline
-from mol_pipeline.alignment import warp_to_aligned
 from mol_pipeline.config import FlowConfig
+from mol_pipeline.contract.errors import SourceError
 from mol_pipeline.contract.manifest import Record
-from mol_pipeline.errors import SourceError
-from mol_pipeline.flow import TVL1
-from mol_pipeline.geometry import similarity
-from mol_pipeline.landmarks import find_landmark_model, landmark_model_sha256
+from mol_pipeline.kernels.alignment import warp_to_aligned
+from mol_pipeline.kernels.flow import TVL1
+from mol_pipeline.kernels.geometry import similarity
+from mol_pipeline.kernels.landmarks import find_landmark_model, landmark_model_sha256
 
 DISTRIBUTIONS = (
     ("mol-micro-expression",),

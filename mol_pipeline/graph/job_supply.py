@@ -9,7 +9,7 @@ from typing import Any
 import dask.utils
 from distributed import Adaptive, SchedulerPlugin, SpecCluster, Status
 
-from mol_pipeline.errors import ConfigError, MolError, StageError
+from mol_pipeline.contract.errors import ConfigError, MolError, StageError
 from mol_pipeline.graph import job_watch
 from mol_pipeline.graph.job_watch import Ended, JobWatch, ask_queue
 

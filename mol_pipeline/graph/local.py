@@ -17,8 +17,8 @@ from pathlib import Path
 import dask
 from distributed import LocalCluster, Security, Status
 
+from mol_pipeline.contract.errors import ConfigError, StageError
 from mol_pipeline.contract.stopping import only_noted
-from mol_pipeline.errors import ConfigError, StageError
 from mol_pipeline.graph.dask_settings import (
     DASK_SETTINGS,
     LOOPBACK,

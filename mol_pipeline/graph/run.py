@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mol_pipeline.config import BuildConfig
 from mol_pipeline.contract.build_state import UNFINISHED_CODES, BuildState
+from mol_pipeline.contract.errors import REFUSALS, ConfigError, StageError, refusal_number
 from mol_pipeline.contract.files import hash_file
 from mol_pipeline.contract.holding import Busy, Hold
 from mol_pipeline.contract.manifest import (
@@ -23,18 +24,17 @@ from mol_pipeline.contract.manifest import (
     write_manifest,
 )
 from mol_pipeline.databases.index import DatabaseIndex
-from mol_pipeline.errors import REFUSALS, ConfigError, StageError, refusal_number
 from mol_pipeline.graph.cluster import ClusterOptions, connect, dashboard
 from mol_pipeline.graph.dispatch import Alike, Dispatcher
 from mol_pipeline.graph.fitness import THIS_PROCESS
 from mol_pipeline.graph.ledger import Failure, Ledger, shard_members
 from mol_pipeline.graph.tasks import Commission, WrittenShard
 from mol_pipeline.graph.workplace import LASTING, Outcome, Receipt, Workplace, cannot_write
-from mol_pipeline.landmarks import find_landmark_model, landmark_model_sha256
-from mol_pipeline.recognition import find_network
-from mol_pipeline.segments import cut_long_videos
-from mol_pipeline.shard_file import check_against_shards
-from mol_pipeline.shards import shard_problems
+from mol_pipeline.kernels.landmarks import find_landmark_model, landmark_model_sha256
+from mol_pipeline.kernels.recognition import find_network
+from mol_pipeline.shards.files import shard_problems
+from mol_pipeline.shards.opening import check_against_shards
+from mol_pipeline.stages.segments import cut_long_videos
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def build(
     """Prepare every video of an index into shards and a manifest under `out`.
 
     Continues where an earlier run of the same build stopped. With `part` only that share
-    of the shards is made; `mol_pipeline.merge.merge` joins the shares.
+    of the shards is made; `mol_pipeline.shards.merge.merge` joins the shares.
 
     Raises:
         ConfigError: If `out` is in use, or holds a build from other input or settings, or a

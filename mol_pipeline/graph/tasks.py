@@ -15,10 +15,10 @@ from typing import TypeVar
 from distributed import get_worker
 
 from mol_pipeline.config import BuildConfig
+from mol_pipeline.contract.errors import SourceError, refusal_number
 from mol_pipeline.contract.labels import LabelMapping
 from mol_pipeline.contract.manifest import RejectedVideo
 from mol_pipeline.databases.index import SourceVideo
-from mol_pipeline.errors import SourceError, refusal_number
 from mol_pipeline.graph.fitness import THIS_PROCESS, Identity, UnfitWorker, model_here, numbers
 from mol_pipeline.graph.ledger import Failure
 from mol_pipeline.graph.workplace import (
@@ -29,9 +29,9 @@ from mol_pipeline.graph.workplace import (
     Receipt,
     RunFolder,
 )
-from mol_pipeline.shards import PreparedVideo, write_shard
-from mol_pipeline.source_faults import PAUSES_S
-from mol_pipeline.stages import (
+from mol_pipeline.reading.source_faults import PAUSES_S
+from mol_pipeline.shards.files import PreparedVideo, write_shard
+from mol_pipeline.stages.video import (
     Rejection,
     SourceFault,
     prepare_video,

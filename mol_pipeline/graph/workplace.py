@@ -31,8 +31,8 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from mol_pipeline.clip_rows import Rows, read_npz, write_npz
 from mol_pipeline.contract.build_state import BuildState
+from mol_pipeline.contract.errors import ConfigError, StageError, refusal
 from mol_pipeline.contract.files import (
     atomically,
     canonical_json,
@@ -48,9 +48,9 @@ from mol_pipeline.contract.manifest import (
     ShardRecord,
     VideoRecord,
 )
-from mol_pipeline.errors import ConfigError, StageError, refusal
-from mol_pipeline.shards import PreparedVideo
-from mol_pipeline.source_faults import read_patiently
+from mol_pipeline.reading.source_faults import read_patiently
+from mol_pipeline.shards.clip_rows import Rows, read_npz, write_npz
+from mol_pipeline.shards.files import PreparedVideo
 
 LASTING = frozenset(
     {

@@ -21,11 +21,11 @@ import trustme
 from distributed import Client, LocalCluster, Security
 
 from mol_pipeline.config import BuildConfig, SamplingConfig, ShardConfig
+from mol_pipeline.contract.errors import StageError
 from mol_pipeline.contract.manifest import MANIFEST_NAME
-from mol_pipeline.databases.custom import Custom
+from mol_pipeline.databases.adapters.custom import Custom
+from mol_pipeline.databases.adapters.samm import Samm
 from mol_pipeline.databases.demo import write_demo
-from mol_pipeline.databases.samm import Samm
-from mol_pipeline.errors import StageError
 from mol_pipeline.graph import ClusterOptions, TlsFiles, build
 from tests.chaos import weather
 from tests.chaos.table import note

@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from mol_model.build import build_network
-from mol_model.checkpoint import load_checkpoint, restore
-from mol_model.cli import PRESET_NAMES, main
+from mol_model.cli import main
+from mol_model.cli.options import PRESET_NAMES
 from mol_model.config import PRESETS
+from mol_model.networks.mol.build import build_network
+from mol_model.training.checkpoint import load_checkpoint, restore
 from tests.in_process import run_here
 from tests.model.release_oracle import random_state
 from tests.model.shard_fixture import write_shards

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from mol_model.cli import main
-from mol_model.comparison import mcnemar
+from mol_model.reports.comparison import mcnemar
 from tests.in_process import run_here
 from tests.model.shard_fixture import write_shards
 from tests.tally import tally

@@ -7,11 +7,11 @@ import subprocess
 import click
 import pytest
 
-from mol_model.build import build_network
-from mol_model.checkpoint import CheckpointRecord, save_checkpoint
 from mol_model.cli import main as moltrain
 from mol_model.config import PRESETS
-from mol_model.runs import fit_to_data, load_data
+from mol_model.networks.mol.build import build_network
+from mol_model.runs.run import fit_to_data, load_data
+from mol_model.training.checkpoint import CheckpointRecord, save_checkpoint
 from mol_pipeline.cli import main as molprep
 from tests.in_process import run_here
 from tests.model.inference_fixture import demo_folders

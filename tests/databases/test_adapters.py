@@ -4,10 +4,10 @@ import cv2
 import numpy as np
 import pytest
 
+from mol_pipeline.contract.errors import ConfigError
 from mol_pipeline.contract.labels import LABEL_MAPPINGS, label_mapping
-from mol_pipeline.databases.affwild2 import read_labels
+from mol_pipeline.databases.adapters.affwild2 import read_labels
 from mol_pipeline.databases.registry import ADAPTERS
-from mol_pipeline.errors import ConfigError
 from tests.databases.releases import (
     Clip,
     affwild2,

@@ -5,11 +5,11 @@ import os
 
 import pytest
 
-from mol_pipeline import source_faults
-from mol_pipeline.databases import custom
-from mol_pipeline.databases.custom import Custom
-from mol_pipeline.databases.samm import Samm
-from mol_pipeline.errors import SourceError
+from mol_pipeline.contract.errors import SourceError
+from mol_pipeline.databases.adapters import custom
+from mol_pipeline.databases.adapters.custom import Custom
+from mol_pipeline.databases.adapters.samm import Samm
+from mol_pipeline.reading import source_faults
 from tests.fakes import FakeClip, write_samm_tree
 
 CLIPS = [FakeClip(f"{s:03d}_1_1", 1, 2, 3) for s in range(6, 9)]

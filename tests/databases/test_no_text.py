@@ -7,8 +7,8 @@ import pytest
 
 from mol_pipeline.contract.files import canonical_json, legible
 from mol_pipeline.contract.manifest import RejectedVideo
+from mol_pipeline.databases.adapters.custom import Custom
 from mol_pipeline.databases.builder import AnnotatedClip, IndexBuilder
-from mol_pipeline.databases.custom import Custom
 
 STRANGE = os.fsdecode(b"caf\xe9")
 """A name from an archive of another encoding: not UTF-8."""

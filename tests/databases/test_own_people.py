@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mol_pipeline.contract.errors import SourceError
 from mol_pipeline.contract.people import spelled_in_two_ways, spelling_key
-from mol_pipeline.databases.custom import Custom
-from mol_pipeline.errors import SourceError
+from mol_pipeline.databases.adapters.custom import Custom
 from tests.sources import CASES
 
 

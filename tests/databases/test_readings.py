@@ -5,9 +5,9 @@ import shutil
 import pytest
 
 from mol_pipeline.cli import main
+from mol_pipeline.contract.errors import SourceError
 from mol_pipeline.databases.registry import ADAPTERS
 from mol_pipeline.databases.tables import nearest_number, read_table
-from mol_pipeline.errors import SourceError
 from tests.databases.releases import (
     Clip,
     casme2,

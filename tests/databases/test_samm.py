@@ -2,8 +2,8 @@
 
 import pytest
 
-from mol_pipeline.databases.samm import Samm
-from mol_pipeline.errors import SourceError
+from mol_pipeline.contract.errors import SourceError
+from mol_pipeline.databases.adapters.samm import Samm
 from tests.databases.releases import Clip, samm
 
 CLIPS = [

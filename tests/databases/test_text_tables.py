@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mol_pipeline.cli import main
-from mol_pipeline.databases.custom import Custom
+from mol_pipeline.contract.errors import SourceError
+from mol_pipeline.databases.adapters.custom import Custom
 from mol_pipeline.databases.registry import ADAPTERS
 from mol_pipeline.databases.tables import is_absent, plain_name, read_sheets, read_table
 from mol_pipeline.databases.text import LEGACY, decode_table, tables_encoded
-from mol_pipeline.errors import SourceError
 from tests.databases.releases import Clip, examples, samm
 from tests.sources import CASES
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from mol_pipeline.errors import MolError, one_line
+from mol_pipeline.contract.errors import MolError, one_line
 
 SLOWEST_S = 20.0
 """Of processor time; a fraction of a second is usual."""

@@ -10,25 +10,25 @@ from typing import Any
 
 import torch
 
-from mol_model.build import build_network
-from mol_model.checkpoint import (
+from mol_model.clips.shards import ShardSet
+from mol_model.config import TINY, RunConfig, TrainingConfig
+from mol_model.networks.mol.build import build_network
+from mol_model.protocols.plan import read_protocol
+from mol_model.reports.comparison import compare_runs
+from mol_model.reports.model_card import write_card
+from mol_model.reproduction.document import read_reproduction
+from mol_model.runs.directory import read_run
+from mol_model.runs.status import read_states
+from mol_model.scoring.evaluation import VideoPrediction, pooled_metrics
+from mol_model.scoring.predictions import load_predictions, save_predictions
+from mol_model.training.checkpoint import (
     CheckpointRecord,
     import_release_file,
     load_checkpoint,
     load_model,
     save_checkpoint,
 )
-from mol_model.comparison import compare_runs
-from mol_model.config import TINY, RunConfig, TrainingConfig
-from mol_model.data import ShardSet
-from mol_model.evaluation import VideoPrediction, pooled_metrics
-from mol_model.fold_plan import read_protocol
-from mol_model.fold_state import read_states
-from mol_model.metric_log import read_metric_log
-from mol_model.model_card import write_card
-from mol_model.predictions import load_predictions, save_predictions
-from mol_model.reproduction.document import read_reproduction
-from mol_model.run_directory import read_run
+from mol_model.training.metric_log import read_metric_log
 from mol_pipeline.config import BuildConfig
 from mol_pipeline.contract.files import hash_document
 from mol_pipeline.contract.index_document import read_index
@@ -36,8 +36,8 @@ from mol_pipeline.contract.manifest import HASH_FIELD, MANIFEST_NAME, read_manif
 from mol_pipeline.contract.settings import dump_settings, load_settings
 from mol_pipeline.databases.registry import ADAPTERS
 from mol_pipeline.graph.batch import BatchSettings
-from mol_pipeline.merge import merge
-from mol_pipeline.shards import directory_problems
+from mol_pipeline.shards.files import directory_problems
+from mol_pipeline.shards.merge import merge
 from tests.databases.releases import affwild2, examples
 from tests.fuzz.judge import allowed
 from tests.model.shard_fixture import write_shards

@@ -7,18 +7,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mol_model.clip_source import ClipSource
+from mol_model.clips.source import ClipSource
 from mol_model.config import TINY, RunConfig, TrainingConfig
 from mol_model.inference.film import write_film
-from mol_model.network import MOLOutput
-from mol_model.protocols import make_folds
-from mol_model.runs import fit_to_data, load_data
-from mol_model.training import train_fold
+from mol_model.networks.mol.network import MOLOutput
+from mol_model.protocols.folds import make_folds
+from mol_model.runs.run import fit_to_data, load_data
+from mol_model.training.fold import train_fold
 from mol_pipeline.contract.shard_layout import ALIGNED_PX
+from mol_pipeline.databases.adapters.samm import Samm
 from mol_pipeline.databases.demo import write_demo
 from mol_pipeline.databases.files import list_frames
-from mol_pipeline.databases.samm import Samm
-from mol_pipeline.frames import read_colour
+from mol_pipeline.reading.frames import read_colour
 from tests.model.shard_fixture import write_shards
 
 FACES = Path(__file__).parents[3] / "shared" / "faces"

@@ -16,7 +16,7 @@ from mol_pipeline.contract.manifest import (
 )
 from mol_pipeline.contract.shard_layout import ALIGNED_PX
 from mol_pipeline.contract.video_table import table_numbers, table_texts
-from mol_pipeline.shards import PreparedVideo, write_shard
+from mol_pipeline.shards.files import PreparedVideo, write_shard
 
 WORDS = ("Anger", "Happiness", "Contempt", "Surprise", "Other")
 WORDS_OF = {

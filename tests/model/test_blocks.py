@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from mol_model.blocks import (
+from mol_model.networks.mol.blocks import (
     ChannelCorrespondenceConvolution,
     F5CBlock,
     FullyConnectedConvolution,
     Stem,
     TransformerMixer,
 )
-from mol_model.blocks.fcc import DirectionalConvolution
+from mol_model.networks.mol.blocks.fcc import DirectionalConvolution
 from tests.model import oracles
 
 COUNT, CHANNELS, HEIGHT, WIDTH = 2, 5, 4, 3

@@ -6,10 +6,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mol_model.data import ClipBatch, ShardSet
-from mol_model.transforms import MIRRORED, Normalisation, View, apply_view, centre_view
+from mol_model.clips.shards import ClipBatch, ShardSet
+from mol_model.clips.views import MIRRORED, Normalisation, View, apply_view, centre_view
+from mol_pipeline.contract.errors import ConfigError, ManifestError
 from mol_pipeline.contract.manifest import MANIFEST_NAME
-from mol_pipeline.errors import ConfigError, ManifestError
 from tests.model.shard_fixture import write_shards
 
 PLAIN = Normalisation(0.0, 1.0)

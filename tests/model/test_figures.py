@@ -4,9 +4,9 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from mol_model.figures import draw_flow, draw_landmark_frames, draw_warp
-from mol_model.sheet import Sheet
-from mol_model.warp import warp
+from mol_model.pictures.figures import draw_flow, draw_landmark_frames, draw_warp
+from mol_model.pictures.sheet import Sheet
+from mol_model.pictures.warp import warp
 
 
 def smooth(x, y):

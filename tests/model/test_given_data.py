@@ -4,11 +4,11 @@ import shutil
 
 import pytest
 
+from mol_model.clips.shards import ShardSet
 from mol_model.config import ProtocolConfig
-from mol_model.data import ShardSet
-from mol_model.fold_plan import plan_folds
+from mol_model.protocols.plan import plan_folds
+from mol_pipeline.contract.errors import ConfigError
 from mol_pipeline.contract.manifest import Part, read_manifest, write_manifest
-from mol_pipeline.errors import ConfigError
 from tests.model.shard_fixture import write_shards
 
 

@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from mol_model.build import build_network
 from mol_model.config import PRESETS, TINY, ModelConfig
-from mol_model.heads import ExpressionHead, FlowHead, LandmarkHead
-from mol_model.heads.correlation import Correlation
-from mol_model.heads.expression import arrange, sequence_length, start_from_differences
-from mol_model.model_summary import summarise
-from mol_pipeline.errors import ConfigError
+from mol_model.networks.mol.build import build_network
+from mol_model.networks.mol.heads import ExpressionHead, FlowHead, LandmarkHead
+from mol_model.networks.mol.heads.correlation import Correlation
+from mol_model.networks.mol.heads.expression import arrange, sequence_length, start_from_differences
+from mol_model.networks.mol.summary import summarise
+from mol_pipeline.contract.errors import ConfigError
 from tests.model import oracles
 
 

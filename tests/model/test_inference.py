@@ -12,23 +12,23 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from mol_model.build import build_network
-from mol_model.checkpoint import load_model, read_record, save_checkpoint
 from mol_model.cli import main
-from mol_model.evaluation import phase_mean
+from mol_model.clips.views import Normalisation
 from mol_model.inference.document import LIMITS
 from mol_model.inference.estimate import GRID_PX, estimate_window
 from mol_model.inference.mapping import points_to_source, vectors_to_source
 from mol_model.inference.overlay import FrameMarks, arrow_scale, draw_marks
 from mol_model.inference.predict import PredictOptions, predict_videos
 from mol_model.inference.video import RejectedWindow, cut_windows, open_video, prepare_windows
-from mol_model.transforms import Normalisation
+from mol_model.networks.mol.build import build_network
+from mol_model.scoring.evaluation import phase_mean
+from mol_model.training.checkpoint import load_model, read_record, save_checkpoint
 from mol_pipeline.config import BuildConfig, DetectionConfig, SamplingConfig
-from mol_pipeline.errors import ConfigError, TrainingError
-from mol_pipeline.frames import read_video_frames
-from mol_pipeline.geometry import apply_transform, similarity
-from mol_pipeline.stages import Rejection, load_kernels, prepare_video, read_frames
-from mol_pipeline.tracking import FaceTracker
+from mol_pipeline.contract.errors import ConfigError, TrainingError
+from mol_pipeline.kernels.geometry import apply_transform, similarity
+from mol_pipeline.kernels.tracking import FaceTracker
+from mol_pipeline.reading.frames import read_video_frames
+from mol_pipeline.stages.video import Rejection, load_kernels, prepare_video, read_frames
 from tests.model.inference_fixture import (
     FACES,
     Oracle,
@@ -336,7 +336,7 @@ def test_help_and_training_import_nothing_of_the_preparation_part():
         "import sys, mol_model.cli\n"
         "heavy = {'av', 'cv2', 'dlib', 'torch', 'numpy'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
-        "import mol_model.runs, mol_model.report, mol_model.checkpoint\n"
+        "import mol_model.runs.run, mol_model.reports.page, mol_model.training.checkpoint\n"
         "heavy = {'av', 'cv2', 'dlib'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )

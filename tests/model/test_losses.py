@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from mol_model.losses import (
+from mol_model.networks.mol.losses import (
     expression_loss,
     flow_loss,
     inter_ocular_distance,

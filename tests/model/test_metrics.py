@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
 
-from mol_model.metrics import (
+from mol_model.scoring.metrics import (
     accuracy,
     average_end_point_error,
     confusion_matrix,

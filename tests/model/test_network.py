@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from mol_model.build import build_network
 from mol_model.config import TINY, FlowHeadConfig, ModelConfig
-from mol_model.heads.expression import arrange
-from mol_model.losses import joint_loss
+from mol_model.networks.mol.build import build_network
+from mol_model.networks.mol.heads.expression import arrange
+from mol_model.networks.mol.losses import joint_loss
 
 FLAVOURS = ("paper", "release")
 SHORT = TINY.model_copy(update={"frames": 3})

@@ -8,17 +8,17 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from mol_model.build import build_network
 from mol_model.cli import main
-from mol_model.clip_source import ClipSource
+from mol_model.clips.source import ClipSource
+from mol_model.clips.sums import clip_statistics
+from mol_model.clips.views import Normalisation
 from mol_model.config import TINY, ProtocolConfig, RunConfig, TrainingConfig
-from mol_model.evaluation import evaluate_fold, pooled_metrics
-from mol_model.peers import NotInstalled, evaluate_peer, load_flow_predictor, load_predictor
-from mol_model.protocols import make_folds
-from mol_model.runs import fit_to_data, load_data
-from mol_model.statistics import clip_statistics
-from mol_model.transforms import Normalisation
-from mol_pipeline.errors import ConfigError, TrainingError
+from mol_model.networks.mol.build import build_network
+from mol_model.protocols.folds import make_folds
+from mol_model.runs.run import fit_to_data, load_data
+from mol_model.scoring.evaluation import evaluate_fold, pooled_metrics
+from mol_model.scoring.peers import NotInstalled, evaluate_peer, load_flow_predictor, load_predictor
+from mol_pipeline.contract.errors import ConfigError, TrainingError
 from tests.model.shard_fixture import write_shards
 
 USER_MODULE = '''

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mol_model.cli import PROTOCOLS
+from mol_model.cli.options import PROTOCOLS
 from mol_model.config import ProtocolConfig
-from mol_model.protocols import PROTOCOL_TITLES, Sample, common_mapping, make_folds
-from mol_pipeline.errors import ConfigError, TrainingError
+from mol_model.protocols.folds import PROTOCOL_TITLES, Sample, common_mapping, make_folds
+from mol_pipeline.contract.errors import ConfigError, TrainingError
 
 CLASSES = ("a", "b", "c")
 

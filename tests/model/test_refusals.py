@@ -3,13 +3,16 @@
 import pytest
 import torch
 
-from mol_model.blocks.release import ReleaseChannelCorrespondence, ReleaseFullyConnectedConvolution
-from mol_model.build import build_network
-from mol_model.checkpoint import load_release
 from mol_model.config import PRESETS, TINY
-from mol_model.losses import joint_loss
-from mol_model.model_summary import summarise
-from mol_pipeline.errors import ConfigError, TrainingError
+from mol_model.networks.mol.build import build_network
+from mol_model.networks.mol.losses import joint_loss
+from mol_model.networks.mol.release.blocks import (
+    ReleaseChannelCorrespondence,
+    ReleaseFullyConnectedConvolution,
+)
+from mol_model.networks.mol.summary import summarise
+from mol_model.training.checkpoint import load_release
+from mol_pipeline.contract.errors import ConfigError, TrainingError
 
 
 @pytest.mark.parametrize("pairs", [[], [7], [-1], [0, 9]])

@@ -3,15 +3,15 @@
 import pytest
 import torch
 
-from mol_model.blocks.release import (
+from mol_model.config import ModelConfig
+from mol_model.networks.mol.build import build_network
+from mol_model.networks.mol.release.blocks import (
     ReleaseChannelCorrespondence,
     ReleaseFullyConnectedConvolution,
 )
-from mol_model.build import build_network
-from mol_model.checkpoint import load_release
-from mol_model.config import ModelConfig
-from mol_model.release_import import _key_map, convert_state
-from mol_pipeline.errors import TrainingError
+from mol_model.networks.mol.release.weights import _key_map, convert_state
+from mol_model.training.checkpoint import load_release
+from mol_pipeline.contract.errors import TrainingError
 
 
 def test_fcc_of_the_release_equals_its_description():

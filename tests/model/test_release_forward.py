@@ -6,8 +6,8 @@ The oracle shares no code with `mol_model`, not even the key map.
 import pytest
 import torch
 
-from mol_model.checkpoint import load_release
-from mol_model.release_import import convert_state
+from mol_model.networks.mol.release.weights import convert_state
+from mol_model.training.checkpoint import load_release
 from tests.model.release_oracle import Release, published_shapes, random_state
 
 CLASSES = 3

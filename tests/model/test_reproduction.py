@@ -14,9 +14,9 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from mol_model.build import build_network
 from mol_model.cli import main
 from mol_model.config import PRESETS, RunConfig
+from mol_model.networks.mol.build import build_network
 from mol_model.reproduction import document as documents
 from mol_model.reproduction.document import known_names, read_reproduction
 from mol_model.reproduction.execute import reproduce
@@ -24,9 +24,9 @@ from mol_model.reproduction.plan import ReproductionRequest, make_plan
 from mol_model.reproduction.timing import estimate, measure
 from mol_model.reproduction.units import PeerUnit
 from mol_pipeline.config import BuildConfig
+from mol_pipeline.contract.errors import ConfigError, StoppedOnRequest, TrainingError
 from mol_pipeline.contract.labels import LABEL_MAPPINGS
 from mol_pipeline.contract.settings import load_settings
-from mol_pipeline.errors import ConfigError, StoppedOnRequest, TrainingError
 from tests.model.shard_fixture import write_shards
 
 ROOT = Path(__file__).parents[2]

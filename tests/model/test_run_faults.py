@@ -9,26 +9,29 @@ import pytest
 import torch
 from torch import nn
 
-from mol_model import fold_jobs, holds, launch, run_directory, runs
-from mol_model.checkpoint import (
+from mol_model import launch
+from mol_model.cli import main
+from mol_model.clips.source import ClipSource
+from mol_model.clips.sums import clip_statistics
+from mol_model.config import TINY, RunConfig, Settings, TrainingConfig, settings_that_count
+from mol_model.runs import directory as run_directory
+from mol_model.runs import fold_jobs, holds
+from mol_model.runs import run as runs
+from mol_model.runs.directory import clear_run
+from mol_model.runs.fold_jobs import FoldJob, Shared, run_fold
+from mol_model.runs.holds import held_alone
+from mol_model.runs.run import RunOptions, fit, fit_to_data, load_data
+from mol_model.runs.status import read_states
+from mol_model.training.checkpoint import (
     CheckpointRecord,
     load_checkpoint,
     model_weights,
     record_path,
     save_checkpoint,
 )
-from mol_model.cli import main
-from mol_model.clip_source import ClipSource
-from mol_model.config import TINY, RunConfig, Settings, TrainingConfig, settings_that_count
-from mol_model.fold_jobs import FoldJob, Shared, run_fold
-from mol_model.fold_state import read_states
-from mol_model.holds import held_alone
-from mol_model.metric_log import MetricLog, read_metric_log
-from mol_model.run_directory import clear_run
-from mol_model.runs import RunOptions, fit, fit_to_data, load_data
-from mol_model.statistics import clip_statistics
+from mol_model.training.metric_log import MetricLog, read_metric_log
+from mol_pipeline.contract.errors import ConfigError, TrainingError
 from mol_pipeline.contract.stopping import STOP_SIGNALS
-from mol_pipeline.errors import ConfigError, TrainingError
 from tests.in_process import run_here
 from tests.model.crashes import killed_at
 from tests.model.shard_fixture import write_shards

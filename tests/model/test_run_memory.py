@@ -10,19 +10,22 @@ from multiprocessing.reduction import ForkingPickler
 import pytest
 import torch
 
-from mol_model import clip_source, failures, fold_jobs, processes, training
-from mol_model.build import build_network, has_unused_branch
-from mol_model.clip_source import ClipSource, open_source
+from mol_model import distributed
+from mol_model.clips import source as clip_source
+from mol_model.clips.source import ClipSource, open_source
+from mol_model.clips.sums import clip_statistics
+from mol_model.clips.views import Normalisation
 from mol_model.config import TINY, ExpressionInput, RunConfig, TrainingConfig
-from mol_model.evaluation import CLIPS_AT_ONCE, evaluate_fold, recognition_accuracy
-from mol_model.fold_state import read_states
-from mol_model.network import MOL
-from mol_model.optimisation import set_precision
-from mol_model.protocols import Fold, make_folds
-from mol_model.runs import RunOptions, fit, fit_to_data, load_data
-from mol_model.statistics import clip_statistics
-from mol_model.transforms import Normalisation
-from mol_pipeline.errors import TrainingError
+from mol_model.networks.mol.build import build_network, has_unused_branch
+from mol_model.networks.mol.network import MOL
+from mol_model.networks.precision import set_precision
+from mol_model.protocols.folds import Fold, make_folds
+from mol_model.runs import failures, fold_jobs
+from mol_model.runs.run import RunOptions, fit, fit_to_data, load_data
+from mol_model.runs.status import read_states
+from mol_model.scoring.evaluation import CLIPS_AT_ONCE, evaluate_fold, recognition_accuracy
+from mol_model.training import fold as training
+from mol_pipeline.contract.errors import TrainingError
 from tests.model.shard_fixture import write_shards
 
 CPU = torch.device("cpu")
@@ -63,7 +66,7 @@ def test_processes_of_torchrun_on_one_machine_share_it_too(prepared, monkeypatch
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
     data = load_data(prepared[0].directories, None, CONFIG)
     assert data.cache_bytes == CONFIG.data.cache_mb // 2 * 2**20
-    assert processes.count_on_node() == 2
+    assert distributed.count_on_node() == 2
 
 
 def test_a_video_of_many_clips_is_tested_a_few_at_a_time_with_the_same_numbers(
@@ -88,7 +91,7 @@ def test_a_video_of_many_clips_is_tested_a_few_at_a_time_with_the_same_numbers(
     assert max(sizes) == CLIPS_AT_ONCE
     assert sum(sizes) == 2 * len(data.clips_of(fold.test))
 
-    monkeypatch.setattr("mol_model.evaluation.CLIPS_AT_ONCE", 1000)
+    monkeypatch.setattr("mol_model.scoring.evaluation.CLIPS_AT_ONCE", 1000)
     at_once = evaluate_fold(model, source, fold, normalisation, shape)
     assert right == recognition_accuracy(model, source, fold.test, normalisation)
     for one, other in zip(few, at_once, strict=True):

@@ -7,24 +7,24 @@ import numpy as np
 import pytest
 import torch
 
-from mol_model import training
-from mol_model.checkpoint import load_checkpoint
-from mol_model.clip_source import ClipSource
+from mol_model.clips.source import ClipSource
+from mol_model.clips.sums import clip_statistics
+from mol_model.clips.views import Normalisation
 from mol_model.config import PRESETS, TINY, DataConfig, ProtocolConfig, RunConfig, TrainingConfig
-from mol_model.evaluation import (
+from mol_model.protocols.folds import Fold, make_folds
+from mol_model.reports.page import write_report
+from mol_model.runs.run import RunOptions, fit, fit_to_data, load_data, select_folds
+from mol_model.scoring.evaluation import (
     VideoPrediction,
     evaluate_fold,
     pooled_metrics,
 )
-from mol_model.metric_log import read_metric_log
-from mol_model.protocols import Fold, make_folds
-from mol_model.report import write_report
-from mol_model.runs import RunOptions, fit, fit_to_data, load_data, select_folds
-from mol_model.selection import watched_videos
-from mol_model.statistics import clip_statistics
-from mol_model.transforms import Normalisation
+from mol_model.training import fold as training
+from mol_model.training.checkpoint import load_checkpoint
+from mol_model.training.metric_log import read_metric_log
+from mol_model.training.selection import watched_videos
+from mol_pipeline.contract.errors import ConfigError, TrainingError
 from mol_pipeline.contract.settings import dump_settings, load_settings
-from mol_pipeline.errors import ConfigError, TrainingError
 from tests.model.shard_fixture import write_shards
 
 CPU = torch.device("cpu")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mol_model.cli import main
-from mol_model.submission import (
+from mol_model.runs.slurm import (
     SCRIPT_NAME,
     TRAIN_COMMAND,
     LosoJobs,
@@ -14,8 +14,8 @@ from mol_model.submission import (
     fold_groups,
     loso_script,
 )
+from mol_pipeline.contract.errors import ConfigError
 from mol_pipeline.contract.settings import load_settings
-from mol_pipeline.errors import ConfigError
 from tests import fake_slurm
 from tests.in_process import invoke
 from tests.model.shard_fixture import write_shards

@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from mol_model import optimisation
-from mol_model.batching import SHUFFLED_SHARDS, batch_plan, epoch_order
-from mol_model.checkpoint import load_checkpoint
-from mol_model.clip_source import ClipSource, open_source
+from mol_model.clips.source import ClipSource, open_source
+from mol_model.clips.sums import clip_statistics
 from mol_model.config import TINY, DataConfig, ProtocolConfig, RunConfig, TrainingConfig
-from mol_model.metric_log import read_metric_log
-from mol_model.protocols import make_folds
-from mol_model.runs import RunOptions, fit, fit_to_data, load_data
-from mol_model.statistics import clip_statistics
-from mol_model.training import train_fold, training_labels
-from mol_pipeline.errors import ConfigError, TrainingError
+from mol_model.protocols.folds import make_folds
+from mol_model.runs.run import RunOptions, fit, fit_to_data, load_data
+from mol_model.training import optimiser as optimisation
+from mol_model.training.batches import SHUFFLED_SHARDS, batch_plan, epoch_order
+from mol_model.training.checkpoint import load_checkpoint
+from mol_model.training.fold import train_fold, training_labels
+from mol_model.training.metric_log import read_metric_log
+from mol_pipeline.contract.errors import ConfigError, TrainingError
 from tests.model.shard_fixture import write_shards
 
 CPU = torch.device("cpu")

@@ -10,25 +10,25 @@ import numpy as np
 import pytest
 import torch
 
-from mol_model import testing
-from mol_model.checkpoint import load_checkpoint, save_checkpoint
-from mol_model.comparison import compare_runs
+from mol_model.clips.views import Normalisation, release_normalisation
 from mol_model.config import TINY, ProtocolConfig, RunConfig, TrainingConfig
-from mol_model.evaluation import VideoPrediction, finite, pooled_metrics
-from mol_model.finished import _notes, run_metrics
 from mol_model.inference.predict import _Look
-from mol_model.marks import UNKNOWN_PEOPLE, remarks
-from mol_model.model_card import write_card
-from mol_model.predictions import load_predictions, save_predictions
-from mol_model.protocols import make_folds
-from mol_model.repeats import summarise_seeds
-from mol_model.report import write_report, write_seeds_report
+from mol_model.protocols.folds import make_folds
+from mol_model.reports.comparison import compare_runs
+from mol_model.reports.model_card import write_card
+from mol_model.reports.page import write_report, write_seeds_report
+from mol_model.reports.text import result_text
 from mol_model.reproduction.units import Unit
-from mol_model.result_text import result_text
-from mol_model.runs import RunOptions, fit, fit_to_data, load_data
-from mol_model.transforms import Normalisation, release_normalisation
-from mol_model.warm_start import open_warm_start
-from mol_pipeline.errors import ConfigError, TrainingError
+from mol_model.runs import checkpoint_test as testing
+from mol_model.runs.finished import _notes, run_metrics
+from mol_model.runs.run import RunOptions, fit, fit_to_data, load_data
+from mol_model.runs.seeds import summarise_seeds
+from mol_model.scoring.evaluation import VideoPrediction, finite, pooled_metrics
+from mol_model.scoring.predictions import load_predictions, save_predictions
+from mol_model.scoring.remarks import UNKNOWN_PEOPLE, remarks
+from mol_model.training.checkpoint import load_checkpoint, save_checkpoint
+from mol_model.training.warm_start import open_warm_start
+from mol_pipeline.contract.errors import ConfigError, TrainingError
 from tests.model.shard_fixture import write_shards
 
 NAMES = ("ann a", "ann-a", "..")

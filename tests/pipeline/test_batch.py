@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from mol_pipeline.cli import main
+from mol_pipeline.contract.errors import ConfigError
 from mol_pipeline.contract.settings import load_settings
-from mol_pipeline.errors import ConfigError
 from mol_pipeline.graph import BatchSettings
 from mol_pipeline.graph.batch import batch_cluster, make_cluster
 

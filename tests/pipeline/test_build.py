@@ -10,14 +10,14 @@ import pytest
 from distributed import LocalCluster
 
 from mol_pipeline.config import BuildConfig, SamplingConfig, ShardConfig
+from mol_pipeline.contract.errors import ConfigError
 from mol_pipeline.contract.manifest import MANIFEST_NAME, read_manifest
 from mol_pipeline.contract.shard_layout import CLIP_ARRAYS
-from mol_pipeline.databases.samm import Samm
-from mol_pipeline.errors import ConfigError
-from mol_pipeline.geometry import apply_transform, eye_centres, invert_transform
+from mol_pipeline.databases.adapters.samm import Samm
 from mol_pipeline.graph import ClusterOptions, build
 from mol_pipeline.graph.workplace import Workplace
-from mol_pipeline.shards import shard_problems
+from mol_pipeline.kernels.geometry import apply_transform, eye_centres, invert_transform
+from mol_pipeline.shards.files import shard_problems
 from tests.fakes import FakeClip, write_samm_tree
 
 CONFIG = BuildConfig(sampling=SamplingConfig(frames=2), shards=ShardConfig(videos_per_shard=2))

@@ -7,8 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mol_pipeline import clip_rows
-from mol_pipeline.clip_rows import (
+from mol_pipeline.config import BuildConfig, DetectionConfig, FlowConfig, SamplingConfig
+from mol_pipeline.contract.shard_layout import CLIP_ARRAYS
+from mol_pipeline.databases.adapters.samm import Samm
+from mol_pipeline.graph.workplace import RunFolder
+from mol_pipeline.shards import clip_rows
+from mol_pipeline.shards.clip_rows import (
     RowFile,
     StoredRows,
     collected,
@@ -17,12 +21,8 @@ from mol_pipeline.clip_rows import (
     read_npz,
     write_npz,
 )
-from mol_pipeline.config import BuildConfig, DetectionConfig, FlowConfig, SamplingConfig
-from mol_pipeline.contract.shard_layout import CLIP_ARRAYS
-from mol_pipeline.databases.samm import Samm
-from mol_pipeline.graph.workplace import RunFolder
-from mol_pipeline.shards import write_shard
-from mol_pipeline.stages import prepare_video
+from mol_pipeline.shards.files import write_shard
+from mol_pipeline.stages.video import prepare_video
 from tests.fakes import FakeClip, write_samm_tree
 from tests.pipeline.test_shards import prepared
 

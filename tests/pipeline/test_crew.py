@@ -6,7 +6,7 @@ import time
 import pytest
 from distributed import as_completed
 
-from mol_pipeline.errors import StageError
+from mol_pipeline.contract.errors import StageError
 from mol_pipeline.graph import ClusterOptions, cluster
 from mol_pipeline.graph.cluster import TASKS_PER_WORKER, Crew, connect
 from tests.dask_over_tls import lone_scheduler

@@ -5,18 +5,18 @@ import json
 import numpy as np
 import pytest
 
-from mol_pipeline.alignment import align_face
 from mol_pipeline.config import DetectionConfig, FlowConfig
+from mol_pipeline.contract.errors import ConfigError
+from mol_pipeline.databases.adapters.samm import TABLE, Samm
 from mol_pipeline.databases.demo import read_truth, true_flow, write_demo
 from mol_pipeline.databases.demo.render import make_subject, make_truth, render_frame
 from mol_pipeline.databases.demo.warps import ANGER, CONTEMPT_LEFT, HAPPINESS, SURPRISE
-from mol_pipeline.databases.samm import TABLE, Samm
 from mol_pipeline.databases.tables import read_table
-from mol_pipeline.errors import ConfigError
-from mol_pipeline.flow import tvl1_flow
-from mol_pipeline.frames import read_grey
-from mol_pipeline.stages import load_kernels
-from mol_pipeline.tracking import FaceTracker
+from mol_pipeline.kernels.alignment import align_face
+from mol_pipeline.kernels.flow import tvl1_flow
+from mol_pipeline.kernels.tracking import FaceTracker
+from mol_pipeline.reading.frames import read_grey
+from mol_pipeline.stages.video import load_kernels
 
 KERNELS = load_kernels(FlowConfig(), None)
 

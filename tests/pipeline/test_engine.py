@@ -18,9 +18,9 @@ from mol_pipeline.config import (
     SamplingConfig,
     ShardConfig,
 )
+from mol_pipeline.contract.errors import ConfigError, SourceError, StageError
 from mol_pipeline.contract.manifest import MANIFEST_NAME
-from mol_pipeline.databases.samm import Samm
-from mol_pipeline.errors import ConfigError, SourceError, StageError
+from mol_pipeline.databases.adapters.samm import Samm
 from mol_pipeline.graph import build, tasks
 from mol_pipeline.graph import fitness as fitness_module
 from mol_pipeline.graph import run as run_module

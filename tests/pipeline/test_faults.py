@@ -17,13 +17,13 @@ import pytest
 from distributed import as_completed
 
 from mol_pipeline.config import BuildConfig, SamplingConfig, ShardConfig
+from mol_pipeline.contract.errors import ConfigError, StageError
 from mol_pipeline.contract.manifest import MANIFEST_NAME, read_manifest
-from mol_pipeline.databases.samm import Samm
-from mol_pipeline.errors import ConfigError, StageError
+from mol_pipeline.databases.adapters.samm import Samm
 from mol_pipeline.graph import ClusterOptions, build
 from mol_pipeline.graph import cluster as cluster_module
 from mol_pipeline.graph.cluster import connect
-from mol_pipeline.shards import shard_problems
+from mol_pipeline.shards.files import shard_problems
 from tests.engines import content
 from tests.fakes import FakeClip, write_samm_tree
 from tests.tally import tally

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mol_model.data import ShardSet
+from mol_model.clips.shards import ShardSet
+from mol_pipeline.contract.errors import MolError
 from mol_pipeline.contract.index_document import read_index
 from mol_pipeline.contract.manifest import MANIFEST_NAME, read_manifest
-from mol_pipeline.databases.affwild2 import read_labels
+from mol_pipeline.databases.adapters.affwild2 import read_labels
 from mol_pipeline.databases.registry import ADAPTERS
-from mol_pipeline.errors import MolError
-from mol_pipeline.shards import open_shard, shard_problems
+from mol_pipeline.shards.files import open_shard, shard_problems
 from tests.databases.releases import examples
 from tests.model.shard_fixture import write_shards
 

@@ -9,14 +9,14 @@ import hdf5plugin
 import numpy as np
 import pytest
 
-from mol_model.data import ShardSet
+from mol_model.clips.shards import ShardSet
 from mol_pipeline.cli import main
+from mol_pipeline.contract.errors import ManifestError
 from mol_pipeline.contract.files import hash_file
 from mol_pipeline.contract.manifest import MANIFEST_NAME, read_manifest, write_manifest
 from mol_pipeline.contract.shard_layout import CLIP_ARRAYS, VIDEO_TABLE
-from mol_pipeline.errors import ManifestError
-from mol_pipeline.shard_file import open_shard
-from mol_pipeline.shards import directory_problems
+from mol_pipeline.shards.files import directory_problems
+from mol_pipeline.shards.opening import open_shard
 from tests.in_process import invoke
 from tests.model.shard_fixture import write_shards
 from tests.tally import tally

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from mol_model.clip_source import open_source
-from mol_model.data import ShardSet
+from mol_model.clips.shards import ShardSet
+from mol_model.clips.source import open_source
 from mol_pipeline.contract import shard_guard
+from mol_pipeline.contract.errors import ManifestError
 from mol_pipeline.contract.files import hash_document, hash_file
 from mol_pipeline.contract.manifest import (
     HASH_FIELD,
@@ -27,9 +28,8 @@ from mol_pipeline.contract.manifest import (
     write_manifest,
 )
 from mol_pipeline.contract.shard_layout import CLIP_ARRAYS, HDF5_DAMAGE
-from mol_pipeline.errors import ManifestError
-from mol_pipeline.shard_file import open_shard, read_contents
-from mol_pipeline.shards import directory_problems, read_checked
+from mol_pipeline.shards.files import directory_problems, read_checked
+from mol_pipeline.shards.opening import open_shard, read_contents
 from tests.model.shard_fixture import write_shards
 from tests.tally import tally
 

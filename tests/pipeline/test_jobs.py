@@ -13,8 +13,8 @@ import psutil
 import pytest
 
 from mol_pipeline.cli import main
+from mol_pipeline.contract.errors import ConfigError, StageError
 from mol_pipeline.contract.settings import load_settings
-from mol_pipeline.errors import ConfigError, StageError
 from mol_pipeline.graph import BatchSettings, job_supply, job_watch
 from mol_pipeline.graph.batch import batch_cluster, make_cluster
 from mol_pipeline.graph.job_script import ENDED, log_directives, shell_path

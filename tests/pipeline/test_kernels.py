@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mol_pipeline.alignment import align_face, alignment_transform, warp_to_aligned
-from mol_pipeline.detection import FaceBox, FaceDetector, main_face
-from mol_pipeline.errors import ConfigError, SourceError
-from mol_pipeline.flow import tvl1_flow
-from mol_pipeline.geometry import apply_transform, eye_centres, invert_transform, similarity
-from mol_pipeline.landmarks import LandmarkPredictor, find_landmark_model
-from mol_pipeline.sampling import centre, key_frame_pair, repeated, uniform_phases
+from mol_pipeline.contract.errors import ConfigError, SourceError
+from mol_pipeline.kernels.alignment import align_face, alignment_transform, warp_to_aligned
+from mol_pipeline.kernels.detection import FaceBox, FaceDetector, main_face
+from mol_pipeline.kernels.flow import tvl1_flow
+from mol_pipeline.kernels.geometry import apply_transform, eye_centres, invert_transform, similarity
+from mol_pipeline.kernels.landmarks import LandmarkPredictor, find_landmark_model
+from mol_pipeline.kernels.sampling import centre, key_frame_pair, repeated, uniform_phases
 from tests.fakes import face_photograph
 
 

@@ -11,8 +11,8 @@ from mol_pipeline.databases.demo import write_demo
 from mol_pipeline.databases.demo.layouts import LAYOUTS
 from mol_pipeline.databases.names import DATABASES
 from mol_pipeline.databases.registry import ADAPTERS
-from mol_pipeline.segments import cut_long_videos
-from mol_pipeline.stages import prepare_video
+from mol_pipeline.stages.segments import cut_long_videos
+from mol_pipeline.stages.video import prepare_video
 
 PAIR = BuildConfig(sampling=SamplingConfig(frames=2, phases="centre"))
 

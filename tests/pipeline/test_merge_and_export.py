@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from mol_pipeline.cli import main
+from mol_pipeline.contract.errors import ConfigError, ManifestError
 from mol_pipeline.contract.manifest import (
     MANIFEST_NAME,
     ClassSet,
@@ -22,9 +23,8 @@ from mol_pipeline.contract.manifest import (
     read_manifest,
     write_manifest,
 )
-from mol_pipeline.errors import ConfigError, ManifestError
 from mol_pipeline.graph.ledger import shard_members
-from mol_pipeline.merge import merge
+from mol_pipeline.shards.merge import merge
 from tests.fakes import FakeClip, write_samm_tree
 from tests.in_process import invoke
 from tests.rewritten import rewrite

@@ -5,11 +5,11 @@ import json
 import pytest
 import torch
 
-from mol_model.data import ShardSet
+from mol_model.clips.shards import ShardSet
 from mol_pipeline.cli import main
+from mol_pipeline.contract.errors import ManifestError
 from mol_pipeline.contract.manifest import HASH_FIELD, MANIFEST_NAME, read_manifest
-from mol_pipeline.errors import ManifestError
-from mol_pipeline.merge import merge
+from mol_pipeline.shards.merge import merge
 from tests.in_process import invoke
 from tests.model.shard_fixture import write_shards
 from tests.version_1 import write_as_version_1

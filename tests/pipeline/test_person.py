@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from mol_pipeline.config import BuildConfig, DetectionConfig, FlowConfig, SamplingConfig
-from mol_pipeline.continuity import PictureJumps
 from mol_pipeline.contract.manifest import KeyFrames
 from mol_pipeline.contract.shard_layout import FaceStatus
 from mol_pipeline.databases.demo.faces import load_portrait
 from mol_pipeline.databases.index import SourceVideo
-from mol_pipeline.footage import Rejection
-from mol_pipeline.stages import PictureCut, align_video, load_kernels, prepare_video
-from mol_pipeline.tracking import FaceTracker
+from mol_pipeline.kernels.continuity import PictureJumps
+from mol_pipeline.kernels.tracking import FaceTracker
+from mol_pipeline.stages.footage import Rejection
+from mol_pipeline.stages.video import PictureCut, align_video, load_kernels, prepare_video
 
 KERNELS = load_kernels(FlowConfig(), None)
 SHARED = Path(__file__).parents[3] / "shared"
@@ -239,7 +239,7 @@ def test_a_hard_cut_between_two_people_is_named():
 
 @needs_faces
 def test_an_upside_down_face_is_not_accepted_without_a_mark():
-    from mol_pipeline.frames import read_video_frames
+    from mol_pipeline.reading.frames import read_video_frames
 
     found = []
     for path in sorted((SHARED / "faces/videos").glob("*.mp4")):

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from mol_pipeline.contract.errors import ManifestError
 from mol_pipeline.contract.files import is_plain_file, path_beside
-from mol_pipeline.errors import ManifestError
 
 OUTSIDE = [
     *("", ".", "..", "../x.h5", "/etc/passwd", "a/../../b.h5", "a/b.h5", "./x", "x/"),

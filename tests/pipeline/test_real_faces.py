@@ -10,13 +10,13 @@ import cv2
 import numpy as np
 import pytest
 
-from mol_pipeline.alignment import align_face
 from mol_pipeline.config import DetectionConfig, FlowConfig
 from mol_pipeline.contract.shard_layout import FaceStatus
-from mol_pipeline.frames import read_grey, read_video_frames
-from mol_pipeline.geometry import apply_transform, eye_centres, invert_transform
-from mol_pipeline.stages import load_kernels
-from mol_pipeline.tracking import FaceTracker
+from mol_pipeline.kernels.alignment import align_face
+from mol_pipeline.kernels.geometry import apply_transform, eye_centres, invert_transform
+from mol_pipeline.kernels.tracking import FaceTracker
+from mol_pipeline.reading.frames import read_grey, read_video_frames
+from mol_pipeline.stages.video import load_kernels
 
 FACES = Path(__file__).parents[3] / "shared" / "faces"
 pytestmark = pytest.mark.skipif(

@@ -5,7 +5,7 @@ from pathlib import Path
 from mol_pipeline.config import SegmentConfig
 from mol_pipeline.contract.manifest import KeyFrames
 from mol_pipeline.databases.index import DatabaseIndex, SourceVideo
-from mol_pipeline.segments import cut_long_videos
+from mol_pipeline.stages.segments import cut_long_videos
 
 
 def video(numbers, labels):

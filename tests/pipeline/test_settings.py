@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from mol_pipeline.config import BuildConfig, SamplingConfig, SegmentConfig
+from mol_pipeline.contract.errors import ConfigError
 from mol_pipeline.contract.manifest import KeyFrames
 from mol_pipeline.contract.settings import load_settings
 from mol_pipeline.databases.index import SourceVideo
-from mol_pipeline.errors import ConfigError
-from mol_pipeline.stages import choose_phases
+from mol_pipeline.stages.video import choose_phases
 
 
 def load(*overrides):

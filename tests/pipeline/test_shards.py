@@ -9,7 +9,7 @@ import numpy as np
 
 from mol_pipeline.contract.files import hash_file
 from mol_pipeline.contract.shard_layout import CLIP_ARRAYS, VIDEO_TEXT_COLUMNS
-from mol_pipeline.shards import PreparedVideo, write_shard
+from mol_pipeline.shards.files import PreparedVideo, write_shard
 
 
 def prepared(seed, clips=2, frames=3):

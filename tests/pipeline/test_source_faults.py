@@ -12,11 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mol_pipeline import frames, source_faults
 from mol_pipeline.contract.manifest import KeyFrames
 from mol_pipeline.databases.index import SourceVideo
-from mol_pipeline.source_faults import PAUSES_S, SourceFault, decode_patiently, read_patiently
-from mol_pipeline.stages import Rejection, read_frames
+from mol_pipeline.reading import frames, source_faults
+from mol_pipeline.reading.source_faults import (
+    PAUSES_S,
+    SourceFault,
+    decode_patiently,
+    read_patiently,
+)
+from mol_pipeline.stages.video import Rejection, read_frames
 from tests.fakes import FakeClip, write_samm_tree
 
 READ_IMAGE = frames.read_image
@@ -73,7 +78,7 @@ def test_a_frame_that_cannot_be_reached_for_a_moment_is_read(
 ):
     quiet = [grey for _, grey in read_frames(video, tmp_path, range(3))]
     stumbling = Stumbling(frames.read_image, [refusal(name)] * len(PAUSES_S))
-    monkeypatch.setattr("mol_pipeline.footage.read_image", stumbling)
+    monkeypatch.setattr("mol_pipeline.stages.footage.read_image", stumbling)
     found = [grey for _, grey in read_frames(video, tmp_path, range(3))]
     np.testing.assert_array_equal(found, quiet)
     assert pauses == list(PAUSES_S)
@@ -84,7 +89,7 @@ def test_a_frame_that_stays_out_of_reach_is_no_rejection(
     video, tmp_path, pauses, monkeypatch, name
 ):
     stumbling = Stumbling(frames.read_image, [refusal(name)] * 99)
-    monkeypatch.setattr("mol_pipeline.footage.read_image", stumbling)
+    monkeypatch.setattr("mol_pipeline.stages.footage.read_image", stumbling)
     with pytest.raises(SourceFault) as caught:
         list(read_frames(video, tmp_path, range(3)))
     fault = pickle.loads(pickle.dumps(caught.value))
@@ -127,7 +132,7 @@ def test_the_bits_of_deep_images_do_not_depend_on_a_disk_that_stumbles(
                 raise refusal("ESTALE")
             return READ_IMAGE(path, **keywords)
 
-        monkeypatch.setattr("mol_pipeline.footage.read_image", reading)
+        monkeypatch.setattr("mol_pipeline.stages.footage.read_image", reading)
         found = [grey for _, grey in read_frames(video, tmp_path, [0])]
         np.testing.assert_array_equal(found, quiet)
 
@@ -165,7 +170,7 @@ def stumbling_film(monkeypatch, stops):
                 raise refusal("EIO")
             yield one
 
-    monkeypatch.setattr("mol_pipeline.footage.read_video_frames", reading)
+    monkeypatch.setattr("mol_pipeline.stages.footage.read_video_frames", reading)
 
 
 @pytest.mark.parametrize("stops", [[0], [5], [0, None], [11], [3]])

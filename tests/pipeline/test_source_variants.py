@@ -16,10 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mol_pipeline.config import BuildConfig, ReadingConfig, SamplingConfig
-from mol_pipeline.databases.custom import Custom
+from mol_pipeline.databases.adapters.custom import Custom
 from mol_pipeline.databases.index_report import index_text
-from mol_pipeline.footage import Footage
-from mol_pipeline.stages import choose_clips
+from mol_pipeline.stages.footage import Footage
+from mol_pipeline.stages.video import choose_clips
 from tests.databases.test_frame_names import SCHEMES
 from tests.sources import COUNT, FILMS, FilmVariant, FolderVariant, pictures, write_film
 

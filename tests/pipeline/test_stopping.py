@@ -10,9 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mol_pipeline import cli
+from mol_pipeline.cli import main as cli
+from mol_pipeline.contract.errors import StoppedOnRequest
 from mol_pipeline.contract.manifest import MANIFEST_NAME
-from mol_pipeline.errors import StoppedOnRequest
 from tests.fakes import FakeClip, write_samm_tree
 from tests.in_process import invoke
 

@@ -7,12 +7,12 @@ import cv2
 import numpy as np
 import pytest
 
-from mol_pipeline import video_alignment
 from mol_pipeline.config import BuildConfig, DetectionConfig, FlowConfig, SamplingConfig
-from mol_pipeline.databases.samm import Samm
-from mol_pipeline.shards import write_shard
-from mol_pipeline.stages import load_kernels, prepare_video
-from mol_pipeline.threads import PerThread
+from mol_pipeline.databases.adapters.samm import Samm
+from mol_pipeline.kernels.threads import PerThread
+from mol_pipeline.shards.files import write_shard
+from mol_pipeline.stages import alignment as video_alignment
+from mol_pipeline.stages.video import load_kernels, prepare_video
 from tests.fakes import FakeClip, write_samm_tree
 from tests.pipeline.test_shards import prepared
 

@@ -4,12 +4,12 @@ import cv2
 import numpy as np
 import pytest
 
-from mol_pipeline.alignment import align_face
 from mol_pipeline.config import AlignmentConfig, BuildConfig, DetectionConfig, FlowConfig
 from mol_pipeline.contract.shard_layout import FaceStatus
-from mol_pipeline.detection import FaceBox, same_face
-from mol_pipeline.stages import Rejection, align_video, load_kernels
-from mol_pipeline.tracking import FaceTracker
+from mol_pipeline.kernels.alignment import align_face
+from mol_pipeline.kernels.detection import FaceBox, same_face
+from mol_pipeline.kernels.tracking import FaceTracker
+from mol_pipeline.stages.video import Rejection, align_video, load_kernels
 from tests.fakes import face_photograph
 
 KERNELS = load_kernels(FlowConfig(), None)

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from mol_model.submission import SCRIPT_NAME, TRAIN_COMMAND
+from mol_model.runs.slurm import SCRIPT_NAME, TRAIN_COMMAND
 from tests.model.shard_fixture import write_shards
 from tests.slurm.conftest import (
     NODES,

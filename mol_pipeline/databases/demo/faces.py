@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mol_pipeline.detection import FaceDetector, main_face
-from mol_pipeline.errors import SourceError
-from mol_pipeline.landmarks import LandmarkPredictor
+from mol_pipeline.contract.errors import SourceError
+from mol_pipeline.kernels.detection import FaceDetector, main_face
+from mol_pipeline.kernels.landmarks import LandmarkPredictor
 
 
 @dataclass(frozen=True)

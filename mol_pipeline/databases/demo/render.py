@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mol_pipeline.alignment import alignment_transform
+from mol_pipeline.contract.errors import SourceError
 from mol_pipeline.databases.demo.faces import SOURCES, load_portrait
 from mol_pipeline.databases.demo.truth import COARSENESS, Truth
 from mol_pipeline.databases.demo.warps import (
@@ -16,10 +16,10 @@ from mol_pipeline.databases.demo.warps import (
     identity_displacements,
     landmark_field,
 )
-from mol_pipeline.detection import FaceDetector, main_face
-from mol_pipeline.errors import SourceError
-from mol_pipeline.geometry import apply_transform, similarity
-from mol_pipeline.landmarks import LandmarkPredictor
+from mol_pipeline.kernels.alignment import alignment_transform
+from mol_pipeline.kernels.detection import FaceDetector, main_face
+from mol_pipeline.kernels.geometry import apply_transform, similarity
+from mol_pipeline.kernels.landmarks import LandmarkPredictor
 
 FRAME_SHAPE = (650, 960)
 """Height and width of SAMM's frames."""

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mol_pipeline.contract.shard_layout import ALIGNED_PX
-from mol_pipeline.geometry import apply_transform, invert_transform
+from mol_pipeline.kernels.geometry import apply_transform, invert_transform
 
 COARSENESS = 8
 """The field is kept on every eighth pixel: it is smooth, and it is the one that was used."""
@@ -95,7 +95,7 @@ def true_flow(
         first_transform: Source -> aligned of the earlier frame, `[2, 3]`.
         second_transform: Source -> aligned of the later frame.
 
-    Convention: as `mol_pipeline.flow`.
+    Convention: as `mol_pipeline.kernels.flow`.
     """
     axis = np.arange(ALIGNED_PX, dtype=np.float64)
     grid = np.stack(np.meshgrid(axis, axis), axis=-1)

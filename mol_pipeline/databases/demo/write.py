@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mol_pipeline.contract.errors import ConfigError
 from mol_pipeline.databases.demo.faces import SOURCES
 from mol_pipeline.databases.demo.layouts import LAYOUTS, Layout
 from mol_pipeline.databases.demo.render import (
@@ -25,8 +26,7 @@ from mol_pipeline.databases.demo.tables import FilmedClip
 from mol_pipeline.databases.demo.truth import write_truth
 from mol_pipeline.databases.names import DATABASES
 from mol_pipeline.databases.synthetic import MARKER_NAME
-from mol_pipeline.errors import ConfigError
-from mol_pipeline.geometry import compose
+from mol_pipeline.kernels.geometry import compose
 
 JPEG_QUALITY = 92
 MOST_SUBJECTS = 99

@@ -1,0 +1,97 @@
+"""Options that commands share, and what is parsed of them here."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+FOLDER = click.Path(path_type=Path)
+FOLD_PROTOCOLS = ("loso", "composite", "cross", "leave-one-database-out", "k-fold")
+"""Protocols of many folds."""
+PROTOCOLS = (*FOLD_PROTOCOLS, "hold-out", "all")
+"""Names in `mol_model.config.ProtocolConfig`; a test keeps the two equal."""
+PRESET_NAMES = ("paper", "tiny")
+"""Names of `mol_model.config.PRESETS`; a test keeps the two equal."""
+
+SHARDS = click.option(
+    "--shards",
+    type=FOLDER,
+    multiple=True,
+    required=True,
+    help="Directory with a manifest; may be repeated.",
+)
+
+DEVICE = click.option(
+    "--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."
+)
+RUN_OPTIONS: tuple[Callable[[Any], Any], ...] = (
+    SHARDS,
+    click.option("--out", type=FOLDER, required=True, help="Directory of the run."),
+    click.option(
+        "--preset",
+        type=click.Choice(PRESET_NAMES),
+        default="paper",
+        show_default=True,
+        help="paper: full size; tiny: narrow layers for a CPU.",
+    ),
+    click.option(
+        "--classes", metavar="MAPPING", help="Label mapping, e.g. 3 or 5; default: the first."
+    ),
+    click.option("--steps", type=click.IntRange(min=1), help="Optimiser steps of a fold."),
+    click.option(
+        "--selection",
+        type=click.Choice(("last", "validation", "test-best")),
+        help="Model that is tested: after the last step (default), best on people held out inside "
+        "the training part, or best on the test fold (optimistic).",
+    ),
+    click.option("--init-from", type=FOLDER, help="Checkpoint whose weights training starts from."),
+    click.option("--seed", type=int, help="Of weights, order and augmentation."),
+    click.option("--seeds", help="Several runs, e.g. 0,1,2: mean and spread are reported."),
+    click.option(
+        "--precision", type=click.Choice(("float32", "tf32", "bf16")), help="Of the products."
+    ),
+    click.option("--compile", "compiled", is_flag=True, help="Compile the network."),
+    click.option("--deterministic", is_flag=True, help="The same bits again, slower on CUDA."),
+    DEVICE,
+    click.option(
+        "--jobs", type=click.IntRange(min=1), help="Folds at once; default: on a CPU one a core."
+    ),
+    click.option("--folds", help="Only these folds: names, or numbers such as 0-6, by commas."),
+    click.option("--config", "config_file", type=FOLDER, help="Settings as YAML."),
+    click.option(
+        "--set",
+        "overrides",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Override a setting, e.g. training.learning_rate=0.001; may be repeated.",
+    ),
+    click.option("--overwrite", is_flag=True, help="Start anew instead of continuing."),
+)
+"""Options of every command that trains."""
+
+
+def run_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of every command that trains."""
+    for option in reversed(RUN_OPTIONS):
+        command = option(command)
+    return command
+
+
+def names(listed: str | None) -> tuple[str, ...]:
+    """Words separated by commas; none if nothing was given."""
+    return tuple(name.strip() for name in listed.split(",")) if listed else ()
+
+
+def numbers(listed: str | None) -> tuple[int, ...]:
+    """Whole numbers separated by commas.
+
+    Raises:
+        BadParameter: If one is none.
+    """
+    try:
+        return tuple(int(name) for name in names(listed))
+    except ValueError as error:
+        raise click.BadParameter(
+            f"{listed!r}: numbers, separated by commas", param_hint="--seeds"
+        ) from error

@@ -1,0 +1,102 @@
+"""The command that queues a run on SLURM."""
+
+from pathlib import Path
+
+import click
+
+from mol_model.cli.options import FOLD_PROTOCOLS, FOLDER, PRESET_NAMES, SHARDS
+from mol_model.cli.program import main
+
+
+@main.command()
+@SHARDS
+@click.option("--out", type=FOLDER, required=True, help="Directory of the run, seen by all nodes.")
+@click.option("--preset", type=click.Choice(PRESET_NAMES), default="paper", show_default=True)
+@click.option("--protocol", type=click.Choice(FOLD_PROTOCOLS), default="loso", show_default=True)
+@click.option("--classes", metavar="MAPPING", help="Label mapping, e.g. 3 or 5.")
+@click.option("--config", "config_file", type=FOLDER, help="Settings of the training as YAML.")
+@click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a training setting."
+)
+@click.option("--folds-per-task", default=1, show_default=True, type=click.IntRange(min=1))
+@click.option("--at-once", type=click.IntRange(min=1), help="Tasks that may run at once.")
+@click.option("--partition", help="Partition of SLURM.")
+@click.option("--account", help="Account to charge.")
+@click.option("--time", "time_limit", default="04:00:00", show_default=True, help="Of a task.")
+@click.option("--gres", default="gpu:1", show_default=True, help="Of a task; 'none' for a CPU.")
+@click.option("--cpus", default=4, show_default=True, type=click.IntRange(min=1))
+@click.option("--memory", default="16G", show_default=True, help="Of a task.")
+@click.option(
+    "--setup",
+    multiple=True,
+    metavar="LINE",
+    help="Shell line before training, e.g. 'module load python'; may be repeated. Default: the "
+    "virtual environment of this command.",
+)
+@click.option("--dry-run", is_flag=True, help="Print the script; write and submit nothing.")
+def submit(
+    shards: tuple[Path, ...],
+    out: Path,
+    preset: str,
+    protocol: str,
+    classes: str | None,
+    config_file: Path | None,
+    overrides: tuple[str, ...],
+    folds_per_task: int,
+    at_once: int | None,
+    partition: str | None,
+    account: str | None,
+    time_limit: str,
+    gres: str,
+    cpus: int,
+    memory: str,
+    setup: tuple[str, ...],
+    dry_run: bool,
+) -> None:
+    """Train leave one subject out as SLURM jobs: an array of folds, then a job that pools.
+
+    A task that reaches its time limit saves its state and is queued again.
+    """
+    import shlex
+    import sys
+
+    from mol_model.config import PRESETS, RunConfig
+    from mol_model.runs.slurm import LosoJobs, count_folds, fold_groups, loso_script
+    from mol_model.runs.slurm import submit as submit_jobs
+    from mol_pipeline.contract.settings import load_settings
+
+    # Refuse a wrong setting of the training now, not in a job an hour later.
+    base = PRESETS[preset].model_dump(mode="json")
+    changes = (*overrides, f"protocol.name={protocol}")
+    config = load_settings(RunConfig, config_file, changes, base=base)
+    options = [] if config_file is None else ["--config", str(config_file.resolve())]
+    for override in overrides:
+        options += ["--set", override]
+    if not setup and sys.prefix != sys.base_prefix:
+        setup = (f"source {shlex.quote(sys.prefix)}/bin/activate",)
+    document = {
+        "shards": [str(directory.resolve()) for directory in shards],
+        "out": str(out.resolve()),
+        "preset": preset,
+        "classes": classes,
+        "protocol": config.protocol.model_dump(mode="json"),
+        "options": options,
+        "folds_per_task": folds_per_task,
+        "most_tasks_at_once": at_once,
+        "partition": partition,
+        "account": account,
+        "time": time_limit,
+        "gres": None if gres == "none" else gres,
+        "cpus": cpus,
+        "memory": memory,
+        "setup": list(setup),
+    }
+    jobs = load_settings(LosoJobs, None, base=document)
+    groups = fold_groups(count_folds(jobs), jobs.folds_per_task)
+    script = loso_script(jobs, groups)
+    if dry_run:
+        click.echo(script, nl=False)
+        return
+    array, pool = submit_jobs(jobs, script, len(groups))
+    click.echo(f"array {array}: {len(groups)} tasks; then job {pool} pools into {out}")
+    click.echo(f"script and logs: {jobs.directory}", err=True)

@@ -1,0 +1,103 @@
+"""Pictures of what a model estimates: flow, landmarks, confusion, curves."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from mol_model.clips.source import ClipSource
+from mol_model.clips.views import Normalisation
+from mol_model.networks.mol.network import MOL
+from mol_model.networks.precision import exact_products
+from mol_model.pictures.figures import (
+    draw_flow,
+    draw_landmark_frames,
+    draw_warp,
+    new_figure,
+    save_png,
+)
+from mol_model.protocols.folds import Fold
+from mol_model.scoring.evaluation import test_inputs
+
+
+def mark(synthetic: bool) -> str:
+    """What stands before the title of every picture made from demo data."""
+    return "SYNTHETIC  " if synthetic else ""
+
+
+@torch.inference_mode()
+def draw_example(
+    model: MOL,
+    source: ClipSource,
+    fold: Fold,
+    normalisation: Normalisation,
+    directory: Path,
+) -> None:
+    """Draw `flow.png`, `warp.png` and `landmarks.png` of the held-out clip that moves most."""
+    model.eval()
+    data = source.data
+    clips = data.clips_of(fold.test)
+    motion = [float(source.read([clip]).flow.float().abs().mean()) for clip in clips]
+    clip = clips[int(np.argmax(motion))]
+    inputs = test_inputs(source.read([clip]), normalisation, model.crop_px)
+    with exact_products():
+        output = model(inputs.frames)
+    frames = inputs.frames[0].float().cpu().numpy() * normalisation.std + normalisation.mean
+    name = mark(data.synthetic) + f"held out: {data.clip_name(clip)}"
+    if output.flow is not None:
+        flow = output.flow[0].float().cpu().numpy()
+        draw_flow(
+            frames,
+            flow,
+            directory / "flow.png",
+            title=f"{name}: TV-L1 above, the network's flow below",
+            truth=inputs.flow[0].float().cpu().numpy(),
+        )
+        draw_warp(
+            frames, flow, directory / "warp.png", title=f"{name}: warped by the network's flow"
+        )
+    if output.landmarks is not None:
+        draw_landmark_frames(
+            frames[1:],
+            output.landmarks[0].float().cpu().numpy(),
+            directory / "landmarks.png",
+            title=f"{name}: Dlib cyan, the network red",
+            truth=inputs.landmarks[0].cpu().numpy(),
+        )
+
+
+def draw_confusion(
+    confusion: Sequence[Sequence[int]], classes: Sequence[str], path: Path, *, synthetic: bool
+) -> None:
+    """Pooled confusion matrix: rows are the truth, columns the predictions."""
+    counts = np.asarray(confusion)
+    figure = new_figure(4.6, 4.2)
+    axis = figure.subplots()
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), count in np.ndenumerate(counts):
+        dark = share[row, column] > 0.5
+        axis.text(column, row, count, ha="center", va="center", color="white" if dark else "black")
+    axis.set_xticks(range(len(classes)), classes, rotation=30, ha="right")
+    axis.set_yticks(range(len(classes)), classes)
+    axis.set_xlabel("predicted")
+    axis.set_ylabel("truth")
+    axis.set_title(f"{mark(synthetic)}videos, pooled over folds", fontsize=10)
+    save_png(figure, path)
+
+
+def draw_curves(
+    logs: Mapping[str, Sequence[Mapping[str, float]]], path: Path, *, synthetic: bool
+) -> None:
+    """The named losses of every fold over the steps."""
+    figure = new_figure(12, 3.2)
+    axes = figure.subplots(1, 4)
+    for axis, term in zip(axes, ("total", "expression", "flow", "landmarks"), strict=True):
+        for fold, lines in logs.items():
+            axis.plot([x["step"] for x in lines], [x[term] for x in lines], lw=0.8, label=fold)
+        axis.set_title(f"{mark(synthetic)}training loss: {term}", fontsize=10)
+        axis.set_xlabel("step")
+        if any(x[term] > 0 for lines in logs.values() for x in lines):
+            axis.set_yscale("log")
+    save_png(figure, path)

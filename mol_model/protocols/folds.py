@@ -1,0 +1,294 @@
+"""Which videos train and which test. Folds split by person.
+
+A person is the same over all databases that filmed the same people (the three cameras of
+SMIC; SAMM and SAMM Long Videos), so that no protocol can put one on both sides.
+
+Sources: MOL Sec. 4.1.2 (leave one subject out), Table VI (composite: MEGC 2019) and Table VII
+(cross-database); Varanka et al., arXiv 2211.11425 (leave one database out).
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from mol_model.config import ProtocolConfig
+from mol_pipeline.contract.errors import ConfigError, TrainingError
+from mol_pipeline.contract.manifest import ClipRecord
+from mol_pipeline.contract.names import file_name, person_name
+
+PROTOCOL_TITLES = {
+    "loso": "leave one subject out",
+    "composite": "composite database, leave one subject out",
+    "cross": "cross-database",
+    "leave-one-database-out": "leave one database out",
+    "k-fold": "k-fold grouped by subject",
+    "hold-out": "one split by subject",
+    "all": "training on all videos, no test",
+}
+
+COMPOSITE_MAPPING = "megc2019"
+"""Label mapping by which the composite leaves out what MEGC 2019 leaves out."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One video that takes part: whom it shows, its class, where it comes from."""
+
+    person: str
+    """Unique over databases."""
+    label: int
+    database: str = ""
+    key: str = ""
+    """Name of the video, unique over databases."""
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Positions of the training and of the test videos."""
+
+    name: str
+    """Of its directory: no two folds share one, see `contract.names`."""
+    train: tuple[int, ...]
+    test: tuple[int, ...]
+    left_out: tuple[int, ...] = ()
+    """Videos of other databases that show a person of the test part: in neither."""
+
+
+class ClipDocument(Protocol):
+    """What a protocol needs of a manifest or of an index."""
+
+    @property
+    def database(self) -> str:
+        """Name of the database."""
+        ...
+
+    @property
+    def classes(self) -> dict[str, tuple[str, ...]]:
+        """Mapping name -> its classes; the first is the default."""
+        ...
+
+
+def common_mapping(
+    documents: Sequence[ClipDocument], name: str | None, protocol: str = "loso"
+) -> tuple[str, tuple[str, ...]]:
+    """A mapping that all databases have with the same classes, and the classes.
+
+    Args:
+        documents: Manifests or indexes.
+        name: As given by the user; None for the first that all have.
+        protocol: The composite takes its own mapping for three classes.
+
+    Raises:
+        ConfigError: If a database lacks it, or has other classes under it.
+    """
+    if protocol == "composite" and name in {None, "3"}:
+        name = COMPOSITE_MAPPING
+    if name is None:
+        shared = [
+            one
+            for one, classes in documents[0].classes.items()
+            if all(other.classes.get(one) == classes for other in documents)
+        ]
+        if not shared:
+            databases = ", ".join(sorted({document.database for document in documents}))
+            raise ConfigError(f"{databases}: no label mapping is common to all of them")
+        name = shared[0]
+    for document in documents:
+        if name not in document.classes:
+            raise ConfigError(
+                f"--classes {name}: {document.database} has no such mapping; "
+                f"it has {', '.join(document.classes)}"
+            )
+    found = {document.classes[name] for document in documents}
+    if len(found) > 1:
+        databases = " and ".join(sorted({document.database for document in documents}))
+        raise ConfigError(f"--classes {name}: {databases} have different classes under it")
+    return name, found.pop()
+
+
+def sample_of(clip: ClipRecord, mapping: str, classes: Sequence[str]) -> Sample | None:
+    """A clip as a sample under a mapping, None if it takes no part."""
+    label = clip.labels.get(mapping)
+    if label is None:
+        return None
+    return Sample(
+        person=clip.person, label=classes.index(label), database=clip.database, key=clip.key
+    )
+
+
+def make_folds(
+    samples: Sequence[Sample], classes: Sequence[str], protocol: ProtocolConfig
+) -> list[Fold]:
+    """The folds of a protocol; none is empty.
+
+    Raises:
+        ConfigError: If the databases do not suit the protocol.
+        TrainingError: If a class has no video, or there are too few people.
+    """
+    counts = Counter(sample.label for sample in samples)
+    empty = [name for label, name in enumerate(classes) if not counts[label]]
+    if empty:
+        raise TrainingError(
+            f"no video of class {', '.join(empty)}: a protocol over {len(classes)} classes needs "
+            "all of them; choose other --classes or shards"
+        )
+    folds = _PROTOCOLS[protocol.name](samples, protocol)
+    if not folds:
+        raise TrainingError(
+            f"{protocol.name}: no fold has both training and test videos; the databases show "
+            "the same people"
+        )
+    for fold in folds:
+        if not fold.train:
+            raise TrainingError(f"fold {fold.name}: everybody is tested, nobody is left to train")
+        test = {samples[i].person for i in fold.test}
+        if test & {samples[i].person for i in fold.train}:
+            raise AssertionError(f"fold {fold.name} has a person on both sides")
+    if len({fold.name.casefold() for fold in folds}) < len(folds):
+        raise AssertionError("two folds have one name")
+    return folds
+
+
+def _leave_one_subject_out(samples: Sequence[Sample], protocol: ProtocolConfig) -> list[Fold]:
+    people = sorted({sample.person for sample in samples})
+    if len(people) < 2:
+        raise TrainingError(
+            f"one subject only ({people[0]}): leave one subject out needs at least two"
+        )
+    return [_fold(person_name(person), samples, test={person}) for person in people]
+
+
+def _composite(samples: Sequence[Sample], protocol: ProtocolConfig) -> list[Fold]:
+    databases = sorted({sample.database for sample in samples})
+    if len(databases) < 2:
+        raise ConfigError(
+            f"composite: {databases[0]} is one database; MEGC 2019 joins casme2, samm and "
+            "smic-hs (give --shards or --index for each), or choose --protocol loso"
+        )
+    return _leave_one_subject_out(samples, protocol)
+
+
+def _cross_database(samples: Sequence[Sample], protocol: ProtocolConfig) -> list[Fold]:
+    databases = sorted({sample.database for sample in samples})
+    for name in (*protocol.train, *protocol.test):
+        if name not in databases:
+            raise ConfigError(f"cross: {name} is not among the databases {', '.join(databases)}")
+    if len(databases) < 2:
+        raise ConfigError(f"cross: {databases[0]} is one database; give the shards of two or more")
+    folds = []
+    for test in protocol.test or databases:
+        if protocol.train:
+            pairs = [tuple(name for name in protocol.train if name != test)]
+        else:
+            pairs = [(name,) for name in databases if name != test]
+        folds += [
+            _database_fold(_pair_name(train, test), samples, set(train), test)
+            for train in pairs
+            if train
+        ]
+    return [fold for fold in folds if fold.train and fold.test]
+
+
+def _leave_one_database_out(samples: Sequence[Sample], protocol: ProtocolConfig) -> list[Fold]:
+    databases = sorted({sample.database for sample in samples})
+    if len(databases) < 2:
+        raise ConfigError(
+            f"leave-one-database-out: {databases[0]} is one database; give the shards of several"
+        )
+    folds = [
+        _database_fold(file_name(name), samples, set(databases) - {name}, name)
+        for name in databases
+    ]
+    return [fold for fold in folds if fold.train and fold.test]
+
+
+def _grouped_k_fold(samples: Sequence[Sample], protocol: ProtocolConfig) -> list[Fold]:
+    """People are dealt, those with most videos first, to where their classes lack most."""
+    classes = max(sample.label for sample in samples) + 1
+    videos: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(classes))
+    for sample in samples:
+        videos[sample.person][sample.label] += 1
+    if len(videos) < protocol.k:
+        raise TrainingError(f"k-fold: {len(videos)} people cannot make {protocol.k} folds")
+    people = sorted(videos)
+    np.random.default_rng(protocol.seed).shuffle(people)
+    people.sort(key=lambda person: -float(videos[person].sum()))  # stable: chance breaks ties
+    share = sum(videos.values()) / protocol.k
+    filled = np.zeros((protocol.k, classes))
+    dealt: list[set[str]] = [set() for _ in range(protocol.k)]
+    for number, person in enumerate(people):
+        # The first k people open the folds, so that none stays empty.
+        open_folds = [number] if number < protocol.k else list(range(protocol.k))
+        costs = [
+            (((filled[k] + videos[person] - share) ** 2) / (share + 1)).sum()
+            - (((filled[k] - share) ** 2) / (share + 1)).sum()
+            for k in open_folds
+        ]
+        chosen = open_folds[int(np.argmin(costs))]
+        filled[chosen] += videos[person]
+        dealt[chosen].add(person)
+    return [
+        _fold(f"fold-{number:02d}", samples, test=group)
+        for number, group in enumerate(dealt, start=1)
+    ]
+
+
+def _hold_out(samples: Sequence[Sample], protocol: ProtocolConfig) -> list[Fold]:
+    people = {sample.person for sample in samples}
+    if not protocol.test:
+        raise ConfigError("hold-out: name the subjects that are tested, e.g. --test 006")
+    test: set[str] = set()
+    for name in protocol.test:
+        named = {person for person in people if name in (person, person.rpartition("/")[2])}
+        if not named:
+            raise ConfigError(
+                f"hold-out: no subject {name}; there are {', '.join(sorted(people)[:10])}"
+            )
+        test |= named
+    return [_fold("hold-out", samples, test=test)]
+
+
+def _all(samples: Sequence[Sample], protocol: ProtocolConfig) -> list[Fold]:
+    return [_fold("all", samples, test=set())]
+
+
+def _fold(name: str, samples: Sequence[Sample], *, test: set[str]) -> Fold:
+    return Fold(
+        name=name,
+        train=tuple(i for i, sample in enumerate(samples) if sample.person not in test),
+        test=tuple(i for i, sample in enumerate(samples) if sample.person in test),
+    )
+
+
+def _database_fold(name: str, samples: Sequence[Sample], train: set[str], test: str) -> Fold:
+    tested = {sample.person for sample in samples if sample.database == test}
+    candidates = [i for i, sample in enumerate(samples) if sample.database in train]
+    return Fold(
+        name=name,
+        train=tuple(i for i in candidates if samples[i].person not in tested),
+        test=tuple(i for i, sample in enumerate(samples) if sample.database == test),
+        left_out=tuple(i for i in candidates if samples[i].person in tested),
+    )
+
+
+def _pair_name(train: Sequence[str], test: str) -> str:
+    """Name of the fold of a cross-database pair, `a+b-to-c`."""
+    names = (*train, test)
+    if any(file_name(name) != name or "+" in name or "to" in name.split("-") for name in names):
+        return file_name("", *names)
+    return file_name(f"{'+'.join(train)}-to-{test}")
+
+
+_PROTOCOLS: dict[str, Callable[[Sequence[Sample], ProtocolConfig], list[Fold]]] = {
+    "loso": _leave_one_subject_out,
+    "composite": _composite,
+    "cross": _cross_database,
+    "leave-one-database-out": _leave_one_database_out,
+    "k-fold": _grouped_k_fold,
+    "hold-out": _hold_out,
+    "all": _all,
+}
+"""By the name in `ProtocolConfig`."""

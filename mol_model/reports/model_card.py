@@ -1,0 +1,226 @@
+"""A model card: what a run's models were trained on, how they were chosen, and their limits.
+
+Source:
+    Mitchell et al. 2019, Model Cards for Model Reporting: its sections, as far as they apply.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import torch
+
+from mol_model.config import RunConfig
+from mol_model.networks.mol.build import build_network
+from mol_model.runs.seeds import spreads_of, summarise_seeds
+from mol_model.scoring.documents import Metrics, RunDocument, read_checked
+from mol_model.scoring.remarks import remarks
+from mol_pipeline.contract.errors import ConfigError
+from mol_pipeline.contract.escaping import code, markdown
+from mol_pipeline.contract.files import write_atomically
+from mol_pipeline.contract.settings import load_settings
+
+CARD = "MODEL_CARD.md"
+METRICS_NAME = "metrics.json"
+NEEDED = ("protocol", "databases", "classes", "folds", "videos", "selection", "selection_means")
+"""What the card says of a run's scores."""
+
+NUMBERS = (
+    # name, score in `repeats.SCORES`, factor, unit, the simple answer's number and its name
+    ("accuracy", "accuracy", 100, "%", ("majority_class", "accuracy"), "majority class"),
+    ("WF1", "weighted_f1", 100, "%", ("majority_class", "weighted_f1"), "majority class"),
+    ("UF1", "unweighted_f1", 100, "%", ("majority_class", "unweighted_f1"), "majority class"),
+    (
+        "UAR",
+        "unweighted_average_recall",
+        100,
+        "%",
+        ("majority_class", "unweighted_average_recall"),
+        "majority class",
+    ),
+    (
+        "AEPE of the flow",
+        "average_end_point_error_px",
+        1,
+        "px",
+        ("flow", "zero_flow_end_point_error_px"),
+        "no motion",
+    ),
+    (
+        "NME of the landmarks",
+        "inter_ocular_nme_percent",
+        1,
+        "%",
+        ("landmarks", "mean_shape_nme_percent"),
+        "mean shape",
+    ),
+    ("failure rate at 10 %", "failure_rate_percent_at_10", 1, "%", None, ""),
+)
+
+TEMPLATE = """\
+# Model card: MOL on {{ m.databases|text }}, {{ m.protocol|text }}
+
+{% if m.synthetic -%}
+**SYNTHETIC DATA.** The faces are photographs moved by a program. The numbers show that the software
+works; they say nothing about any real database and must not stand beside published results.
+
+{% endif -%}
+## The models
+
+- Task: class of a micro-expression, optical flow and 68 landmarks from {{ model.frames }} grey
+  frames of an aligned face, jointly (Shao et al., IEEE TPAMI 2025).
+- Network: flavour `{{ model.flavour|code }}`, {{ "{:,}".format(parameters) }} parameters, input
+  {{ model.crop_px }} x {{ model.crop_px }} pixels, {{ model.f5c_blocks }} F5C block(s) a branch.
+{%- if missing %} Heads left out: {{ missing|text }}.{% endif %}
+- Classes: {{ m.classes|text }} (label mapping `{{ m.label_mapping|code }}`, in this order).
+{%- if m.unknown_people %}
+- One model for each of {{ m.folds }} fold(s).
+{%- elif m.selection == "test-best" %}
+- One model for each of {{ m.folds }} fold(s); the people that it was tested on chose it.
+{%- else %}
+- One model for each of {{ m.folds }} fold(s); each was tested only on people that it never saw.
+{%- endif %}
+{%- if m.folds < m.folds_of_protocol %}
+- **{{ m.folds }} of {{ m.folds_of_protocol }} folds of the protocol: not its result yet.**
+{%- endif %}
+{%- for words in remarks %}
+- **{{ words|text }}**
+{%- endfor %}
+
+## Data
+
+- Databases: {{ m.databases|text }}; {{ m.videos }} held-out videos.
+- Manifest of the shards, SHA-256: `{{ m.manifest_hash|code }}`. It names every video, every
+  correction and every rejected clip.
+- Landmarks and faces by Dlib, flow by TV-L1 (OpenCV): what the networks learn is what these say,
+  not a truth measured otherwise.
+
+## How it was trained and chosen
+
+- Protocol: {{ m.protocol|text }}. {{ training.steps }} steps, batch {{ training.batch_size }},
+  learning rate {{ training.learning_rate }}.
+- Model that is tested: {{ m.selection_means|text }}.
+{%- if m.selection == "test-best" %} **OPTIMISTIC: the test people chose the model. Do not compare
+  these numbers with honest ones.**{% endif %}
+- Seeds: {{ seeds|join(", ") }}{% if seeds|length == 1 %} (one seed: no spread is known){% endif %}.
+- Settings, SHA-256: `{{ run.config_hash|code }}`; all of them are in `config.yaml`.
+
+## Numbers
+
+Pooled over all folds; a video's phases are averaged first.
+{%- if seeds|length > 1 %} Mean and standard deviation over {{ seeds|length }} seeds.{% endif %}
+
+| | this model | a simple answer |
+|---|---|---|
+{% for row in rows -%}
+| {{ row.name }} | {{ row.value }} | {{ row.simple }} |
+{% endfor %}
+## Licences
+
+- The code is Apache-2.0.
+- The 68-point model was trained on iBUG 300-W, whose terms exclude commercial use; the landmarks
+  that these networks learned from are its answers.
+- The databases are lent under agreements of their owners. Check whether yours lets you pass weights
+  on; shards and pictures show faces and stay with you.
+
+## Limits
+
+- A recognised expression is no proof of what a person feels. Not for decisions about people: work,
+  police, insurance, school, health.
+- The network gives one of its classes to whatever it is shown. It does not find out whether, or
+  when, there is an expression.
+- The databases are small, filmed in laboratories, of few people; who is not like them is not
+  covered, and nothing here measures how it does by age, sex or skin colour.
+- It sees faces from the front, found by a detector that misses others.
+"""
+
+
+def write_card(directory: Path) -> Path:
+    """Write `MODEL_CARD.md` about a finished run into its directory.
+
+    Args:
+        directory: With the `metrics.json` of a run, or of several seeds of it.
+
+    Returns:
+        Path of the card.
+
+    Raises:
+        ConfigError: If the directory holds no finished run.
+    """
+    metrics = _read(directory, "metrics.json")
+    seeds = metrics.get("seeds") or [metrics.get("seed", 0)]
+    of_one = directory / f"seed-{seeds[0]}" if "seeds" in metrics else directory
+    run, first = _read(of_one, "run.json"), _read(of_one, "metrics.json")
+    config = load_settings(RunConfig, of_one / "config.yaml")
+    parts = (
+        ("expression", config.model.use_expression),
+        ("flow", config.model.use_flow),
+        ("landmarks", config.model.use_landmarks),
+    )
+    with torch.device("meta"):  # counted, not held
+        network = build_network(config.model)
+    environment = jinja2.Environment(autoescape=False, keep_trailing_newline=True)
+    environment.filters |= {"text": _listed(markdown), "code": code}
+    card = environment.from_string(TEMPLATE).render(
+        m=metrics,
+        run=run,
+        model=config.model,
+        training=config.training,
+        parameters=sum(one.numel() for one in network.parameters()),
+        missing=[name for name, there in parts if not there],
+        seeds=seeds,
+        remarks=remarks(metrics),
+        rows=_all_rows(metrics, first),
+    )
+    target = directory / CARD
+    write_atomically(target, card.encode())
+    return target
+
+
+def _listed(escape: Callable[[object], str]) -> Callable[[object], str]:
+    """A filter for one text or several, which are separated by commas."""
+    return lambda value: (
+        ", ".join(map(escape, value)) if isinstance(value, list | tuple) else escape(value)
+    )
+
+
+def _all_rows(metrics: Mapping[str, Any], first: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Lines of the table of numbers, of each fold where each is a result of its own."""
+    spreads = spreads_of(summarise_seeds({0: dict(first)}))
+    if "spread" in metrics:
+        spreads |= spreads_of(metrics)
+    rows = []
+    for fold, spread in spreads.items():
+        of_first = first.get("by_fold", {}).get(fold, {}) if fold else first
+        of_fold = f"{markdown(fold)}: " if fold else ""
+        rows += [row | {"name": of_fold + row["name"]} for row in _rows(spread, of_first)]
+    return rows
+
+
+def _rows(spread: Mapping[str, Any], first: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Lines of the table of numbers; those of heads that are left out are missing."""
+    rows = []
+    for name, score, factor, unit, simple, simple_name in NUMBERS:
+        if score not in spread:
+            continue
+        found = spread[score]
+        deviation = found["standard_deviation"]
+        words = "" if deviation is None else f" ± {factor * deviation:.2f}"
+        known = (first.get(simple[0]) or {}).get(simple[1]) if simple else None
+        answer = "" if known is None else f"{factor * known:.2f} {unit} ({simple_name})"
+        rows.append(
+            {"name": name, "value": f"{factor * found['mean']:.2f}{words} {unit}", "simple": answer}
+        )
+    return rows
+
+
+def _read(directory: Path, name: str) -> dict[str, Any]:
+    kind, needs = (Metrics, NEEDED) if name == METRICS_NAME else (RunDocument, ("config_hash",))
+    try:
+        return read_checked(directory / name, kind, ConfigError, "run it again", needs=needs)
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{directory}: holds no finished run (no {name}); run 'moltrain fit --out {directory}' "
+            "to its end first"
+        ) from None

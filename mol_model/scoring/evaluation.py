@@ -1,0 +1,335 @@
+"""Test a model on held-out videos; pool what it predicted."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mol_model.clips.shards import ClipBatch, ShardSet
+from mol_model.clips.source import ClipSource
+from mol_model.clips.views import ClipInputs, Normalisation, apply_view, centre_view
+from mol_model.networks.mol.network import MOL
+from mol_model.networks.precision import exact_products
+from mol_model.protocols.folds import Fold
+from mol_model.scoring.metrics import (
+    confusion_matrix,
+    end_point_errors,
+    failure_rate,
+    inter_ocular_nme,
+    recognition_scores,
+)
+from mol_pipeline.contract.errors import TrainingError
+from mol_pipeline.contract.shard_layout import ALIGNED_PX
+from mol_pipeline.contract.stopping import refuse_if_asked
+
+
+@dataclass(frozen=True)
+class VideoPrediction:
+    """What a model said about one held-out video; NaN for what it does not estimate."""
+
+    fold: str
+    database: str
+    subject: str
+    clip: str
+    label: int
+    probabilities: tuple[float, ...]
+    """Softmax, averaged over the phases of the video."""
+    end_point_error: float
+    """Mean over pairs, pixels."""
+    zero_flow_error: float
+    """The same for an estimate of no motion: what there is to win."""
+    nme: tuple[float, ...]
+    """Inter-ocular NME of every frame, as fractions."""
+    mean_shape_nme: float
+    """NME of the training part's mean landmarks, mean over the frames: what a constant reaches."""
+
+    @property
+    def predicted(self) -> int:
+        """Class with the largest probability."""
+        return int(np.argmax(self.probabilities))
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Whose video it is, over all databases."""
+        return self.database, self.subject, self.clip
+
+
+def test_inputs(batch: ClipBatch, normalisation: Normalisation, crop_px: int) -> ClipInputs:
+    """Centre crop of a batch."""
+    view = centre_view(len(batch.frames), ALIGNED_PX, crop_px, batch.frames.device)
+    return apply_view(batch, view, normalisation, crop_px)
+
+
+CLIPS_AT_ONCE = 8
+"""Clips in one pass: what fits beside the large network on a small machine."""
+
+
+def in_parts(clips: Sequence[int]) -> Iterator[Sequence[int]]:
+    """The clips of a video, as many at a time as one pass takes; a long video has hundreds."""
+    for first in range(0, len(clips), CLIPS_AT_ONCE):
+        yield clips[first : first + CLIPS_AT_ONCE]
+
+
+@dataclass(frozen=True)
+class ClipScores:
+    """Estimates for some clips of a video held against the truth."""
+
+    end_point_errors: NDArray[np.float64]
+    """`[clips, t-1]`; none if no flow was estimated."""
+    zero_flow_errors: NDArray[np.float64]
+    """`[clips, t-1]`."""
+    nme: NDArray[np.float64]
+    """`[clips, t-1]`; none if no landmarks were estimated."""
+    mean_shape_nme: NDArray[np.float64]
+    """`[clips, t-1]`."""
+
+    @classmethod
+    def joined(cls, parts: Sequence["ClipScores"]) -> "ClipScores":
+        """Of all clips, from those of its parts in their order."""
+        columns = zip(*(vars(part).values() for part in parts), strict=True)
+        return cls(*(np.concatenate(column) for column in columns))
+
+
+@torch.inference_mode()
+def evaluate_fold(
+    model: MOL,
+    source: ClipSource,
+    fold: Fold,
+    normalisation: Normalisation,
+    mean_landmarks: np.ndarray,
+) -> list[VideoPrediction]:
+    """Predict every test video of a fold; its phases are averaged.
+
+    Args:
+        model: On the source's device.
+        source: The clips.
+        fold: Whose test part is predicted.
+        normalisation: Of the training part.
+        mean_landmarks: Mean landmarks of the training part `[68, 2]` in the stored frame: the
+            estimate of a constant.
+
+    Raises:
+        StoppedOnRequest: If a stop signal came; the trained model is saved.
+        TrainingError: If an estimate is not finite.
+    """
+    model.eval()
+    data = source.data
+    shape = mean_landmarks - (ALIGNED_PX - model.crop_px) // 2
+    predictions = []
+    for video in fold.test:
+        refuse_if_asked(f"fold {fold.name} was still being tested, its model is saved")
+        scores, logits = [], []
+        for clips in in_parts(data.clips_of([video])):
+            inputs = test_inputs(source.read(clips), normalisation, model.crop_px)
+            with exact_products():
+                output = model(inputs.frames)
+            of = f"fold {fold.name}, video {data.videos[video].key}"
+            flow, points = (
+                _array("flow", output.flow, of),
+                _array("landmarks", output.landmarks, of),
+            )
+            if output.expression is not None:
+                _array("class", output.expression, of)
+                logits.append(output.expression)
+            scores.append(score_clips(inputs, shape, flow=flow, points=points))
+        probabilities = tuple(phase_mean(torch.cat(logits)).tolist()) if logits else ()
+        predictions.append(score_video(data, fold, video, ClipScores.joined(scores), probabilities))
+    return predictions
+
+
+def _array(kind: str, estimate: Tensor | None, of: str) -> np.ndarray | None:
+    return None if estimate is None else finite(kind, estimate.double().cpu().numpy(), of)
+
+
+def finite(kind: str, estimate: np.ndarray, of: str) -> np.ndarray:
+    """An estimate; whatever is compared with a number that is not finite says nothing.
+
+    Raises:
+        TrainingError: If one is not finite; every class would be the first, for instance.
+    """
+    if not np.isfinite(estimate).all():
+        raise TrainingError(f"{of}: the estimated {kind} holds numbers that are not finite")
+    return estimate
+
+
+def score_clips(
+    inputs: ClipInputs,
+    mean_shape: np.ndarray,
+    *,
+    flow: np.ndarray | None = None,
+    points: np.ndarray | None = None,
+) -> ClipScores:
+    """Hold estimates for clips against the truth.
+
+    Args:
+        inputs: The clips.
+        mean_shape: Constant estimate of the landmarks `[68, 2]` in the crop.
+        flow: `[clips, t-1, 2, P, P]`, pixels.
+        points: `[clips, t-1, 68, 2]`, pixels of the crop.
+    """
+    true_points = inputs.landmarks.double().cpu().numpy()
+    true_flow = inputs.flow.double().cpu().numpy()
+    missing = np.empty((0, 1))
+    return ClipScores(
+        end_point_errors=missing if flow is None else end_point_errors(flow, true_flow),
+        zero_flow_errors=end_point_errors(np.zeros_like(true_flow), true_flow),
+        nme=missing if points is None else inter_ocular_nme(points, true_points),
+        mean_shape_nme=inter_ocular_nme(
+            np.broadcast_to(mean_shape, true_points.shape), true_points
+        ),
+    )
+
+
+def score_video(
+    data: ShardSet,
+    fold: Fold,
+    video: int,
+    scores: ClipScores,
+    probabilities: tuple[float, ...] = (),
+) -> VideoPrediction:
+    """What a model said about a video, from the scores of all its clips; NaN for what it lacks.
+
+    Args:
+        data: The shards.
+        fold: In which it was tested.
+        video: Its number.
+        scores: Of its clips.
+        probabilities: Of each class.
+    """
+    record = data.videos[video]
+    nme = scores.nme.ravel() if scores.nme.size else np.full(1, np.nan)
+    errors = scores.end_point_errors
+    return VideoPrediction(
+        fold=fold.name,
+        database=record.database,
+        subject=record.subject,
+        clip=record.clip,
+        label=data.samples[video].label,
+        probabilities=probabilities,
+        end_point_error=float(errors.mean()) if errors.size else float("nan"),
+        zero_flow_error=float(scores.zero_flow_errors.mean()),
+        nme=tuple(nme.tolist()),
+        mean_shape_nme=float(scores.mean_shape_nme.mean()),
+    )
+
+
+def phase_mean(logits: Tensor) -> Tensor:
+    """Class probabilities `[classes]` of a video from the logits `[phases, classes]`."""
+    return torch.softmax(logits.double(), dim=-1).mean(dim=0)
+
+
+@torch.inference_mode()
+def recognition_accuracy(
+    model: MOL,
+    source: ClipSource,
+    videos: Sequence[int],
+    normalisation: Normalisation,
+) -> float:
+    """Share of videos whose class is right, as `evaluate_fold` would predict it.
+
+    Only the expression counts, so the flow, most of the cost, is estimated for one pair.
+    """
+    model.eval()
+    right = 0
+    for video in videos:
+        logits = []
+        for clips in in_parts(source.data.clips_of([video])):
+            inputs = test_inputs(source.read(clips), normalisation, model.crop_px)
+            with exact_products():
+                output = model(inputs.frames, flow_pairs=[0])
+            _array("class", output.expression, source.data.videos[video].key)
+            logits.append(output.expression)
+        right += int(phase_mean(torch.cat(logits)).argmax()) == source.data.samples[video].label
+    return right / len(videos)
+
+
+def pooled_metrics(
+    predictions: Sequence[VideoPrediction], classes: Sequence[str], *, by_fold: bool = False
+) -> dict[str, Any]:
+    """Scores over the predictions of all folds together, with the simple baselines.
+
+    Of no prediction there are no scores.
+
+    Args:
+        predictions: Of all folds.
+        classes: In the order of the labels.
+        by_fold: Give the scores of each of several folds instead: cross-database pairs are
+            results of their own, and may test a video twice.
+    """
+    metrics: dict[str, Any] = {
+        "videos": len({one.key for one in predictions}),
+        "folds": len({one.fold for one in predictions}),
+        "classes": list(classes),
+    }
+    if by_fold and metrics["folds"] > 1:
+        metrics["by_fold"] = _scores_by("fold", predictions, classes)
+    elif predictions:
+        metrics |= _scores(predictions, classes)
+        metrics["by_database"] = _scores_by("database", predictions, classes)
+    return metrics
+
+
+def _scores_by(
+    attribute: str, predictions: Sequence[VideoPrediction], classes: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """Scores of each database (MOL Table VI), or of each fold (Table VII), by its name."""
+    groups: dict[str, list[VideoPrediction]] = {}
+    for one in predictions:
+        groups.setdefault(getattr(one, attribute), []).append(one)
+    return {
+        name: {"videos": len(groups[name]), **_scores(groups[name], classes)}
+        for name in sorted(groups)
+    }
+
+
+def _scores(predictions: Sequence[VideoPrediction], classes: Sequence[str]) -> dict[str, Any]:
+    """Scores of one set of predictions, of each task that its model has.
+
+    Convention: the flow is averaged over videos, the landmarks over frames; the simple answer
+    beside a score is averaged as the score is.
+    """
+    scores: dict[str, Any] = {}
+    flows, left_out = _scored(predictions, lambda one: (one.end_point_error, one.zero_flow_error))
+    if flows:
+        scores["flow"] = {
+            "average_end_point_error_px": float(np.mean([one.end_point_error for one in flows])),
+            "zero_flow_end_point_error_px": float(np.mean([one.zero_flow_error for one in flows])),
+            **left_out,
+        }
+    shapes, left_out = _scored(predictions, lambda one: (*one.nme, one.mean_shape_nme))
+    if shapes:
+        nme = np.concatenate([one.nme for one in shapes])
+        frames = [len(one.nme) for one in shapes]
+        constant = np.average([one.mean_shape_nme for one in shapes], weights=frames)
+        scores["landmarks"] = {
+            "inter_ocular_nme_percent": float(100 * nme.mean()),
+            "mean_shape_nme_percent": float(100 * constant),
+            "failure_rate_percent_at_10": float(100 * failure_rate(nme)),
+            **left_out,
+        }
+    if all(one.probabilities for one in predictions):
+        labels = [one.label for one in predictions]
+        predicted = [one.predicted for one in predictions]
+        confusion = confusion_matrix(labels, predicted, len(classes))
+        counts = np.bincount(labels, minlength=len(classes))
+        majority = confusion_matrix(labels, np.full(len(labels), counts.argmax()), len(classes))
+        scores["recognition"] = recognition_scores(confusion)
+        scores["majority_class"] = {
+            "class": classes[int(counts.argmax())],
+            **recognition_scores(majority),
+        }
+        scores["confusion"] = confusion.tolist()
+    return scores
+
+
+def _scored(
+    predictions: Sequence[VideoPrediction], errors: Callable[[VideoPrediction], Sequence[float]]
+) -> tuple[list[VideoPrediction], dict[str, list[str]]]:
+    """Videos whose errors are finite, and the others by name; nobody where nothing is estimated."""
+    kept = [one for one in predictions if np.isfinite(errors(one)).all()]
+    names = ["/".join(one.key) for one in predictions if not np.isfinite(errors(one)).all()]
+    return kept, {"not_scored": names} if names else {}

@@ -1,0 +1,64 @@
+"""Predictions of held-out videos on disk: JSON of a fold, and a table of a run."""
+
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from mol_model.scoring.documents import PREDICTIONS, read_checked
+from mol_model.scoring.evaluation import VideoPrediction
+from mol_pipeline.contract.errors import ManifestError
+from mol_pipeline.contract.escaping import TableWriter
+from mol_pipeline.contract.files import write_atomically
+
+PREDICTIONS_NAME = "predictions.json"
+"""In a fold's directory; a fold that has it is finished."""
+
+
+def save_predictions(directory: Path, predictions: Sequence[VideoPrediction]) -> None:
+    """Write the predictions of a fold, by rename."""
+    content = json.dumps([asdict(one) for one in predictions]).encode()
+    write_atomically(directory / PREDICTIONS_NAME, content)
+
+
+def load_predictions(directory: Path) -> list[VideoPrediction]:
+    """Read what `save_predictions` wrote.
+
+    Raises:
+        ManifestError: If it is not there or damaged.
+    """
+    predictions = []
+    path, advice = directory / PREDICTIONS_NAME, f"remove {directory} and run that fold again"
+    try:
+        documents = read_checked(path, PREDICTIONS, ManifestError, advice)
+    except FileNotFoundError:
+        raise ManifestError(f"{path}: is not there; {advice}") from None
+    for document in documents:
+        for name in ("probabilities", "nme"):
+            document[name] = tuple(document[name])
+        predictions.append(VideoPrediction(**document))
+    return predictions
+
+
+def write_table(
+    path: Path, predictions: Sequence[VideoPrediction], classes: Sequence[str], *, synthetic: bool
+) -> None:
+    """One line of CSV per held-out video, with the probability of each class."""
+    text = io.StringIO(newline="")
+    writer = TableWriter(text)
+    writer.row(
+        ["fold", "database", "subject", "clip", "truth", "predicted"]
+        + [f"p_{name}" for name in classes]
+        + ["end_point_error_px", "inter_ocular_nme", "synthetic"]
+    )
+    for one in predictions:
+        probabilities = [f"{p:.6f}" for p in one.probabilities]
+        predicted = classes[one.predicted] if one.probabilities else ""
+        nme = sum(one.nme) / len(one.nme)
+        writer.row(
+            [one.fold, one.database, one.subject, one.clip, classes[one.label], predicted]
+            + (probabilities or [""] * len(classes))
+            + [f"{one.end_point_error:.4f}", f"{nme:.5f}", "yes" if synthetic else "no"]
+        )
+    write_atomically(path, text.getvalue().encode())

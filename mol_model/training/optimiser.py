@@ -1,0 +1,52 @@
+"""How a step changes the weights: rate, class weights, the optimiser."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from mol_model.config import TrainingConfig
+from mol_pipeline.contract.errors import ConfigError
+
+
+def learning_rate(training: TrainingConfig, step: int) -> float:
+    """Rate of a step (from 0); a cosine schedule warms up over a twentieth of the steps."""
+    if training.schedule == "constant":
+        return training.learning_rate
+    warmup = min(1.0, (step + 1) / max(1, training.steps // 20))
+    return training.learning_rate * warmup * 0.5 * (1 + math.cos(math.pi * step / training.steps))
+
+
+def class_weights(labels: Sequence[int], classes: int) -> Tensor:
+    """Weights inverse to the clips of each class, with mean 1 over the clips."""
+    counts = torch.bincount(torch.tensor(labels), minlength=classes).float()
+    return counts.sum() / (classes * counts.clamp(min=1))
+
+
+def make_optimiser(
+    model: nn.Module, training: TrainingConfig, device: torch.device
+) -> torch.optim.Optimizer:
+    """Adam; AdamW with its decay off is the same."""
+    return torch.optim.AdamW(
+        model.parameters(),
+        lr=training.learning_rate,
+        weight_decay=training.weight_decay,
+        fused=device.type == "cuda",
+    )
+
+
+def compiled(model: nn.Module, training: TrainingConfig) -> nn.Module:
+    """The network as `torch.compile` makes it, if the settings ask for that.
+
+    Raises:
+        ConfigError: If it would be compiled anew for most steps.
+    """
+    if not training.compile:
+        return model
+    if training.flow_pairs is not None and training.flow_pairs > 1:
+        raise ConfigError(
+            f"training.compile with training.flow_pairs={training.flow_pairs}: the network would "
+            "be compiled for every choice of pairs; set training.flow_pairs=null or 1"
+        )
+    return torch.compile(model)  # type: ignore[return-value]  # a callable module

@@ -1,0 +1,148 @@
+"""Commands before a build: a synthetic database, and what a database holds."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mol_pipeline.cli.options import (
+    FOLDER,
+    DatabaseName,
+    annotation_option,
+    corrections_option,
+    dataset_option,
+    encoding_option,
+    expression_option,
+    frames_option,
+    numbers_option,
+    root_option,
+    strict_option,
+)
+from mol_pipeline.cli.program import main
+from mol_pipeline.contract.errors import ConfigError, SourceError
+
+if TYPE_CHECKING:
+    from mol_pipeline.databases.fitting import Numbers
+    from mol_pipeline.databases.index import DatabaseIndex, Expression
+
+MOST_WARNINGS = 5
+"""Of one kind; more are summed up in a line."""
+
+
+@main.command()
+@click.argument("out", type=FOLDER)
+@click.option(
+    "--layout",
+    type=DatabaseName(),
+    default="samm",
+    show_default=True,
+    help="Whose folder layout and annotation to imitate: any name that --dataset takes.",
+)
+@click.option("--subjects", default=8, show_default=True, type=click.IntRange(min=1))
+@click.option("--seed", default=0, show_default=True, type=int)
+def demo(out: Path, layout: str, subjects: int, seed: int) -> None:
+    """Write a small SYNTHETIC database into OUT, in the layout of a real one."""
+    from mol_pipeline.cli.progress import progress_line
+    from mol_pipeline.databases.demo import write_demo
+
+    with progress_line("rendering clips") as advance:
+        summary = write_demo(out, layout=layout, subjects=subjects, seed=seed, progress=advance)
+    click.echo(f"{out}: synthetic database in the layout of {layout}: {summary}")
+    click.echo(f"next: molprep build --dataset {layout} --root {out} --out SHARDS")
+
+
+@main.command("index")
+@dataset_option
+@root_option
+@annotation_option
+@frames_option
+@expression_option
+@corrections_option
+@numbers_option
+@encoding_option
+@click.option("--classes", metavar="MAPPING", help="Count under this label mapping, e.g. 3 or 5.")
+@strict_option
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@click.option("--out", type=FOLDER, help="Write the same JSON object to this file.")
+def index_command(
+    dataset: str,
+    root: Path,
+    annotation: Path | None,
+    frames: str | None,
+    expression: "Expression",
+    corrections: bool,
+    numbers: "Numbers",
+    encoding: str | None,
+    classes: str | None,
+    strict: bool,
+    as_json: bool,
+    out: Path | None,
+) -> None:
+    """List what a database holds, count it, name everything odd; decodes no image."""
+    from mol_pipeline.contract.manifest import write_atomically
+    from mol_pipeline.databases.index_report import index_text
+
+    index = read_index(
+        dataset, root, annotation, frames, expression, corrections, numbers, encoding
+    )
+    document = index.document(classes)
+    text = json.dumps(document.model_dump(mode="json"), indent=1, ensure_ascii=False)
+    click.echo(text if as_json else index_text(document))
+    compare_counts(index, strict)
+    if out is not None:
+        try:
+            write_atomically(out, f"{text}\n".encode())
+        except OSError as error:
+            raise ConfigError(f"--out {out}: cannot be written ({error.strerror})") from error
+        click.echo(f"index written to {out}", err=True)
+
+
+def read_index(
+    dataset: str,
+    root: Path,
+    annotation: Path | None,
+    frames: str | None,
+    expression: "Expression",
+    corrections: bool,
+    numbers: "Numbers",
+    encoding: str | None,
+) -> "DatabaseIndex":
+    """Read a database with its adapter."""
+    from mol_pipeline.databases.registry import ADAPTERS
+    from mol_pipeline.databases.text import tables_encoded
+
+    with tables_encoded(encoding):
+        return (
+            ADAPTERS[dataset]
+            .index(
+                root.resolve(),
+                annotation=annotation,
+                frames=frames,
+                apply_corrections=corrections,
+                numbers=numbers,
+            )
+            .only(expression)
+        )
+
+
+def compare_counts(index: "DatabaseIndex", strict: bool) -> None:
+    """Warn of every count that is not as published; with `strict` it is an error."""
+    different = [check for check in index.counts if check.found != check.expected]
+    of_subjects = [check for check in different if check.what.startswith("videos of subject")]
+    for check in different:
+        if check not in of_subjects or len(of_subjects) <= MOST_WARNINGS:
+            click.echo(
+                f"warning: {check.what}: found {check.found}, published {check.expected}", err=True
+            )
+    if len(of_subjects) > MOST_WARNINGS:
+        click.echo(
+            f"warning: {len(of_subjects)} subjects have other numbers of videos than published; "
+            "'molprep index --json' lists them",
+            err=True,
+        )
+    if different and strict:
+        raise SourceError(
+            f"{index.root}: {len(different)} of {len(index.counts)} counts are not as published "
+            "(above); complete the copy, or leave --strict out"
+        )

@@ -1,0 +1,177 @@
+"""Aff-Wild2 (Kollias & Zafeiriou 2019), track EXPR, as its owners ship it.
+
+    cropped_aligned/{video}/00001.jpg           also cropped_aligned_new_50_vids, batch1, ...
+    .../EXPR_Recognition_Challenge/{Train_Set,Validation_Set}/{video}.txt
+
+A text file names the classes in its first line, then gives one class per frame, -1 for none.
+Convention: line i after the header is frame i, from 1. Not every frame has a crop, and a video
+may have a crop too many: frames are matched by number. A second person in a video has files
+of her own (`_left`, `_right`).
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from mol_pipeline.contract.documents import read_document, shortened
+from mol_pipeline.contract.errors import SourceError
+from mol_pipeline.contract.gaps import gaps_between
+from mol_pipeline.contract.manifest import KeyFrames
+from mol_pipeline.databases.builder import AnnotatedClip, IndexBuilder
+from mol_pipeline.databases.candidates import best_folder
+from mol_pipeline.databases.files import is_junk, walk
+from mol_pipeline.databases.fitting import Misfit, Numbers
+from mol_pipeline.databases.index import DatabaseIndex, SourceVideo
+
+PARTITIONS = {"train_set": "train", "training_set": "train", "validation_set": "validation"}
+CLASSES = ("neutral", "anger", "disgust", "fear", "happiness", "sadness", "surprise", "other")
+IGNORED = -1
+SECOND_PERSON = re.compile(r"_(left|right)$", re.IGNORECASE)
+
+
+class AffWild2:
+    """Adapter of Aff-Wild2's expressions; macro-expressions in the wild, for pre-training."""
+
+    name = "affwild2"
+
+    def index(
+        self,
+        root: Path,
+        *,
+        annotation: Path | None = None,
+        frames: str | None = None,
+        apply_corrections: bool = True,
+        numbers: Numbers = "auto",
+    ) -> DatabaseIndex:
+        """List the annotated videos; see `Adapter.index`.
+
+        Args:
+            root: Holds the crops and the annotation.
+            annotation: Folder with `Train_Set` and `Validation_Set`.
+            frames: Folder under the root with the crops.
+            apply_corrections: There are none.
+            numbers: Are always those of the lines.
+        """
+        builder = IndexBuilder(
+            self.name,
+            root,
+            frames=frames,
+            apply_corrections=apply_corrections,
+            numbers=numbers,
+            rank=lambda _: 0,
+        )
+        texts = _annotations(annotation or root)
+        if not texts:
+            raise SourceError(
+                f"{annotation or root}: no EXPR annotation (Train_Set/*.txt, Validation_Set/*.txt) "
+                "in it or below; put the owners' folder there or name it with --annotation"
+            )
+        for path, partition in texts:
+            self._take(builder, path, partition)
+        return builder.finish(None)
+
+    def _take(self, builder: IndexBuilder, path: Path, partition: str) -> None:
+        video = path.stem
+        recording = SECOND_PERSON.sub("", video)
+        clip = AnnotatedClip(
+            subject=video,
+            clip=video,
+            raw_label="",
+            where=f"{partition}/{path.name}",
+            whole_clip=True,
+        )
+        try:
+            labels = read_labels(path)
+        except ValueError as error:
+            builder.reject(clip, "garbled-annotation", str(error))
+            return
+        folders = builder.folders.named(video)
+        if not folders:
+            builder.reject(clip, "no-folder", f"no folder {video} with frames below the root")
+            return
+        try:
+            best, why = best_folder(folders, KeyFrames(), "named", anew=False)
+        except Misfit as misfit:
+            builder.reject(clip, misfit.code, str(misfit))
+            return
+        if why:
+            builder.note(f"{video}: {why}")
+        folder, present = best.folder, best.present
+        labelled = {i: word for i, word in enumerate(labels, start=1) if word}
+        chosen = [(number, name) for number, name in present if number in labelled]
+        if not chosen:
+            builder.reject(
+                clip, "no-frames", f"{folder.relative}: no frame has a label other than -1"
+            )
+            return
+        surplus = sum(number > len(labels) for number, _ in present)
+        if surplus:
+            builder.note(f"{video}: {surplus} frame(s) beyond the {len(labels)} labels; left out")
+        # Frames that are to be ignored are no gaps.
+        accounted = {number for number, _ in present} | {
+            number for number, word in enumerate(labels, start=1) if not word
+        }
+        builder.add_video(
+            clip,
+            SourceVideo(
+                database=self.name,
+                subject=video,
+                person=f"{self.name}/{video}",
+                clip=video,
+                raw_label="",
+                key_frames=KeyFrames(),
+                folder=folder.relative,
+                frames=tuple(chosen),
+                missing=gaps_between(accounted, 1, len(labels)),
+                annotations={
+                    "partition": partition,
+                    "recording": recording,
+                    "expression": "macro",
+                },
+                frame_labels=tuple(labelled[number] for number, _ in chosen),
+                remarks=best.remarks,
+            ),
+        )
+
+
+def read_labels(path: Path) -> list[str]:
+    """Class of each frame in lower case, empty where it is to be ignored.
+
+    Raises:
+        ValueError: If a line is no class number.
+    """
+    lines = read_document(path).decode("utf-8-sig").splitlines()
+    while lines and not lines[-1].strip():
+        lines.pop()
+    classes: Sequence[str] = CLASSES
+    if lines and not lines[0].strip().lstrip("-").isdigit():
+        classes = [name.strip().lower() for name in lines.pop(0).split(",")]
+    labels = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            label = int(line)
+        except ValueError:
+            raise ValueError(
+                f"frame {number}: {shortened(line, 40)!r} is no class number"
+            ) from None
+        if label != IGNORED and not 0 <= label < len(classes):
+            raise ValueError(f"frame {number}: class {label}, there are {len(classes)}")
+        labels.append("" if label == IGNORED else classes[label])
+    return labels
+
+
+def _annotations(root: Path) -> list[tuple[Path, str]]:
+    """(text file, partition) of every annotated video; other tracks' folders are passed over."""
+    found = []
+    for folder, _, files in walk(root):
+        partition = PARTITIONS.get(folder.name.lower())
+        tracks = [part.lower() for part in folder.parts]
+        other = any(part.startswith(("va_", "au_")) for part in tracks)
+        if partition is None or other:
+            continue
+        found += [
+            (folder / name, partition)
+            for name in files
+            if name.lower().endswith(".txt") and not is_junk(name)
+        ]
+    return found

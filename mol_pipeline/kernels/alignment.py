@@ -1,0 +1,130 @@
+"""Similarity alignment of a face to the 144x144 frame.
+
+Source: MOL Sec. 4.1.3 names a similarity transformation from landmarks; the
+geometry (eye line, box of five points, factor 2.5) is decision record 0001.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mol_pipeline.contract.shard_layout import ALIGNED_PX
+from mol_pipeline.kernels.geometry import (
+    MOUTH_CORNERS,
+    NOSE_TIP,
+    apply_transform,
+    eye_centres,
+    invert_transform,
+    similarity,
+)
+
+MARGIN = 2.5
+"""Side of the square over the longer side of the five-point box."""
+BORDER_GREY = 128
+"""Value of pixels that lie outside the source image."""
+
+
+@dataclass(frozen=True)
+class AlignedFace:
+    """One aligned frame."""
+
+    image: NDArray[np.uint8]
+    """`[144, 144]` grey."""
+    transform: NDArray[np.float64]
+    """`[2, 3]`, source -> aligned."""
+    landmarks: NDArray[np.float64]
+    """`[68, 2]` `(x, y)` in pixels of the aligned frame."""
+
+
+def alignment_transform(landmarks: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Transform that makes the eye line horizontal and the face fill the frame.
+
+    The face is turned until the line through the two eye centres is horizontal. In
+    the turned picture the upright box around eye centres, nose tip (30) and mouth
+    corners (48, 54) is taken; a square of 2.5 times its longer side about its centre
+    becomes the aligned frame.
+
+    Args:
+        landmarks: `[68, 2]` in the source image.
+
+    Raises:
+        ValueError: If the five points coincide (a broken detection).
+    """
+    left, right = eye_centres(landmarks)
+    line = right - left
+    angle = float(np.arctan2(line[1], line[0]))
+    turn = similarity(angle=-angle, scale=1.0, centre=np.zeros(2), target=np.zeros(2))
+    anchors = np.stack([left, right, landmarks[NOSE_TIP], *landmarks[list(MOUTH_CORNERS)]])
+    upright = apply_transform(turn, anchors)
+    low, high = upright.min(axis=0), upright.max(axis=0)
+    half = MARGIN * float((high - low).max()) / 2
+    if half < 1.0:
+        raise ValueError(f"eyes, nose and mouth lie within {2 * half / MARGIN:.2f} px")
+    scale = (ALIGNED_PX - 1) / 2 / half
+    centre_in_source = apply_transform(invert_transform(turn), (low + high) / 2)
+    middle = np.full(2, (ALIGNED_PX - 1) / 2)
+    return similarity(angle=-angle, scale=scale, centre=centre_in_source, target=middle)
+
+
+def warp_to_aligned(grey: NDArray[np.uint8], transform: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """Resample a source image `[height, width]` into the `[144, 144]` frame.
+
+    Where the face is larger than the frame, the part under it is smoothed first: plain
+    bilinear sampling would skip pixels, and their noise would alias into the flow.
+    """
+    scale = float(np.sqrt(abs(np.linalg.det(transform[:, :2]))))
+    if scale < 1.0:
+        # Gaussian of the pixel pitch: removes what the coarser grid cannot carry.
+        sigma = 0.5 * np.sqrt(1.0 / scale**2 - 1.0)
+        if sigma > 0.2:
+            region, transform = _region_under_frame(grey, transform, margin=int(4 * sigma) + 2)
+            grey = cv2.GaussianBlur(region, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
+    return cv2.warpAffine(
+        grey,
+        transform,
+        (ALIGNED_PX, ALIGNED_PX),
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=BORDER_GREY,
+    )
+
+
+def _region_under_frame(
+    grey: NDArray[np.uint8], transform: NDArray[np.float64], *, margin: int
+) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """Cut out the part of the source that the frame sees: blurring the rest is waste."""
+    last = ALIGNED_PX - 1
+    corners = np.array([(0, 0), (last, 0), (0, last), (last, last)], dtype=np.float64)
+    seen = apply_transform(invert_transform(transform), corners)
+    height, width = grey.shape
+    left, top = np.clip(np.floor(seen.min(axis=0)).astype(int) - margin, 0, (width - 1, height - 1))
+    right, bottom = np.clip(np.ceil(seen.max(axis=0)).astype(int) + margin + 1, 1, (width, height))
+    shifted = transform.copy()
+    shifted[:, 2] += transform[:, :2] @ np.array([left, top], dtype=np.float64)
+    return grey[top : max(bottom, top + 1), left : max(right, left + 1)], shifted
+
+
+def align_face(
+    grey: NDArray[np.uint8],
+    landmarks: NDArray[np.floating],
+    transform: NDArray[np.float64] | None = None,
+) -> AlignedFace:
+    """Align one frame.
+
+    Args:
+        grey: Source image `[height, width]`, uint8.
+        landmarks: `[68, 2]` in that image.
+        transform: Source -> aligned; from the frame's own landmarks if None.
+
+    Raises:
+        ValueError: If the landmarks give no transform.
+    """
+    if transform is None:
+        transform = alignment_transform(landmarks)
+    return AlignedFace(
+        image=warp_to_aligned(grey, transform),
+        transform=transform,
+        landmarks=apply_transform(transform, landmarks),
+    )
