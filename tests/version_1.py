@@ -13,8 +13,8 @@ from mol_pipeline.contract.files import hash_file
 from mol_pipeline.contract.manifest import HASH_FIELD, MANIFEST_NAME, read_manifest, write_manifest
 from mol_pipeline.contract.shard_layout import (
     CLIP_ARRAYS,
+    KEY_FRAME_COLUMNS,
     VERSION_1_TEXT_COLUMNS,
-    VIDEO_NUMBER_COLUMNS,
     VIDEO_TABLE,
 )
 from mol_pipeline.contract.video_table import table_numbers, table_texts
@@ -62,7 +62,7 @@ def _write(path, arrays, videos, config_hash):
                 column, data=values, dtype=h5py.string_dtype("utf-8"), track_times=False
             )
             content.update("\0".join([column, *values]).encode())
-        for column in VIDEO_NUMBER_COLUMNS:
+        for column in KEY_FRAME_COLUMNS:
             numbers = np.array([table_numbers(video)[column] for video in videos], dtype="<i4")
             table.create_dataset(column, data=numbers, track_times=False)
             content.update(column.encode() + numbers.tobytes())

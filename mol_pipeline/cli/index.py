@@ -82,6 +82,7 @@ def index_command(
     """List what a database holds, count it, name everything odd; decodes no image."""
     from mol_pipeline.contract.manifest import write_atomically
     from mol_pipeline.databases.index_report import index_text
+    from mol_pipeline.databases.unit_report import log_doubtful_units
 
     index = read_index(
         dataset, root, annotation, frames, expression, corrections, numbers, encoding
@@ -89,6 +90,7 @@ def index_command(
     document = index.document(classes)
     text = json.dumps(document.model_dump(mode="json"), indent=1, ensure_ascii=False)
     click.echo(text if as_json else index_text(document))
+    log_doubtful_units(document.clips)
     compare_counts(index, strict)
     if out is not None:
         try:

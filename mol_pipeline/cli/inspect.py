@@ -108,6 +108,7 @@ def summary(directory: Path, manifest: "Manifest") -> str:
     from collections import Counter
 
     from mol_pipeline.databases.index_report import remark_lines
+    from mol_pipeline.databases.unit_report import unit_lines
 
     subjects = {video.subject for video in manifest.videos}
     total = sum(shard.bytes for shard in manifest.shards)
@@ -133,6 +134,7 @@ def summary(directory: Path, manifest: "Manifest") -> str:
     gaps = sum(bool(video.frames_missing) for video in manifest.videos)
     if gaps:
         lines.append(f"  clips with missing frames: {gaps}")
+    lines += unit_lines(manifest.videos)
     lines += remark_lines(manifest.videos)
     if manifest.rejected:
         codes = Counter(one.code for one in manifest.rejected)

@@ -26,7 +26,7 @@ from mol_pipeline.contract.labels import (
     labels_under_every_mapping,
 )
 from mol_pipeline.contract.manifest import Manifest, ShardRecord, VideoRecord, read_manifest
-from mol_pipeline.contract.shard_layout import FaceStatus, text_columns
+from mol_pipeline.contract.shard_layout import FaceStatus, number_columns, text_columns
 from mol_pipeline.contract.video_table import table_numbers, table_texts
 
 
@@ -218,10 +218,10 @@ def printable(text: str) -> str:
 
 def _video_disagreements(number: int, video: VideoRecord, contents: ShardContents) -> Iterator[str]:
     texts, numbers = table_texts(video), table_numbers(video)
-    columns = text_columns(contents.schema_version)
+    version = contents.schema_version
     pairs = itertools.chain(
-        ((name, contents.texts[name][number], texts[name]) for name in columns),
-        ((name, contents.numbers[name][number], value) for name, value in numbers.items()),
+        ((name, contents.texts[name][number], texts[name]) for name in text_columns(version)),
+        ((name, contents.numbers[name][number], numbers[name]) for name in number_columns(version)),
         [("face_frames", _face_frames(video, contents), video.face_frames)],
     )
     for name, stored, recorded in pairs:

@@ -12,8 +12,15 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
+from mol_pipeline.contract.action_units import ActionUnits
 from mol_pipeline.contract.documents import (
     Unreadable,
     parse_json,
@@ -30,7 +37,9 @@ from mol_pipeline.contract.files import (
     write_atomically,
 )
 from mol_pipeline.contract.gaps import Gaps
+from mol_pipeline.contract.records import Record
 from mol_pipeline.contract.shard_layout import LONGEST_CLIP, READABLE_VERSIONS, SCHEMA_VERSION
+from mol_pipeline.contract.unit_notation import ACTION_UNITS, read_action_units
 
 MANIFEST_NAME = "manifest.json"
 
@@ -44,12 +53,6 @@ estimate; `apex`: an offset that the owners left open, taken at the apex."""
 
 Text = Annotated[str, BeforeValidator(legible)]
 """What may quote a name of a file system, which is not always text."""
-
-
-class Record(BaseModel):
-    """Base of every manifest record: immutable, exact types, no unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class KeyFrames(Record):
@@ -100,6 +103,9 @@ class ClipRecord(Record):
     raw_label: str
     annotations: dict[str, str] = Field(default_factory=dict)
     """Further cells of the owners' table: `action_units`, `objective_class`, `expression`."""
+    action_units: ActionUnits | None = None
+    """What the cell `action_units` says of each unit; None if there is none, and, until schema
+    version 3, left out."""
     labels: dict[str, str]
     """Mapping name -> class name, for every mapping in which it takes part."""
     key_frames: KeyFrames
@@ -120,6 +126,20 @@ class ClipRecord(Record):
     def has_distinct_apex(self) -> bool:
         """Whether the owners annotated an apex, and not on the onset."""
         return self.key_frames.has_distinct_apex
+
+    @property
+    def known_units(self) -> ActionUnits | None:
+        """Its action units, also from an older document that has only their text."""
+        text = self.annotations.get(ACTION_UNITS)
+        return self.action_units or (read_action_units(text) if text else None)
+
+    @model_serializer(mode="wrap")
+    def _without_absent_units(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Older documents, written again, stay what they were."""
+        document: dict[str, Any] = serialise(self)
+        if document.get(ACTION_UNITS, self) is None:
+            del document[ACTION_UNITS]
+        return document
 
 
 class VideoRecord(ClipRecord):

@@ -16,7 +16,7 @@ clips of `t` frames and `S = ALIGNED_PX`:
 A dataset of clips has one chunk a clip, all others are one chunk; every chunk ends in a Fletcher32
 checksum, and texts have a fixed length so that they lie in chunks too. What HDF5 keeps around
 the chunks carries checksums of its own in this format. Version 1 had none of that, and less in
-the table of videos.
+the table of videos; version 2 had no action units.
 
 A phase is where a clip's uniform sampling begins: the position of its first frame among those of
 its video, from 0 (where their steps of time are unequal, among as many equal ones). It is unique in
@@ -32,10 +32,12 @@ from enum import IntEnum
 
 import numpy as np
 
-SCHEMA_VERSION = 2
+from mol_pipeline.contract.action_units import CD6ME_UNITS
+
+SCHEMA_VERSION = 3
 """Version of shard and manifest that is written."""
 
-READABLE_VERSIONS = (1, 2)
+READABLE_VERSIONS = (1, 2, 3)
 """Versions that are read; a reader refuses any other. Version 1 carries no checksums."""
 
 HDF5_VERSION = "v110"
@@ -55,14 +57,19 @@ VIDEO_TABLE = "videos"
 
 VIDEO_TEXT_COLUMNS = (
     *("database", "subject", "clip", "raw_label"),
-    *("person", "annotations", "onset_source", "apex_source", "offset_source"),
+    *("person", "annotations", "onset_source", "apex_source", "offset_source", "action_units"),
 )
-"""All that labels and folds are made from; `annotations` is JSON. See `contract.video_table`."""
+"""All that labels and folds are made from; `annotations` is JSON, and so is `action_units`, the
+reading of one of them (`contract.action_units`). See `contract.video_table`."""
 
 VERSION_1_TEXT_COLUMNS = VIDEO_TEXT_COLUMNS[:4]
+VERSION_2_TEXT_COLUMNS = VIDEO_TEXT_COLUMNS[:9]
 
-VIDEO_NUMBER_COLUMNS = ("onset", "apex", "offset")
+KEY_FRAME_COLUMNS = ("onset", "apex", "offset")
 """Key frames in source numbering; -1 where the database gives none."""
+
+VIDEO_NUMBER_COLUMNS = (*KEY_FRAME_COLUMNS, *(f"au{unit}" for unit in CD6ME_UNITS))
+"""Key frames, then the action units of CD6ME: 1 where one moves, 0 where not, -1 if unknown."""
 
 LONGEST_CLIP = 64
 """Frames of a clip at most."""
@@ -73,7 +80,13 @@ LEAST_COMPRESSED_BYTES = 4096
 
 def text_columns(version: int) -> tuple[str, ...]:
     """Text columns of the video table in a schema version."""
-    return VERSION_1_TEXT_COLUMNS if version == 1 else VIDEO_TEXT_COLUMNS
+    older = {1: VERSION_1_TEXT_COLUMNS, 2: VERSION_2_TEXT_COLUMNS}
+    return older.get(version, VIDEO_TEXT_COLUMNS)
+
+
+def number_columns(version: int) -> tuple[str, ...]:
+    """Number columns of the video table in a schema version."""
+    return KEY_FRAME_COLUMNS if version < 3 else VIDEO_NUMBER_COLUMNS
 
 
 class FaceStatus(IntEnum):

@@ -7,6 +7,7 @@ a new hash, is found by comparing it with this table; see `mol_pipeline.contract
 from collections.abc import Mapping
 from typing import Protocol
 
+from mol_pipeline.contract.action_units import CD6ME_UNITS, ActionUnits, values_of
 from mol_pipeline.contract.files import canonical_json
 from mol_pipeline.contract.manifest import KeyFrames
 
@@ -45,6 +46,11 @@ class Tabled(Protocol):
         ...
 
     @property
+    def action_units(self) -> ActionUnits | None:
+        """The reading of one of them; None if there is none."""
+        ...
+
+    @property
     def key_frames(self) -> KeyFrames:
         """Onset, apex and offset."""
         ...
@@ -52,6 +58,7 @@ class Tabled(Protocol):
 
 def table_texts(video: Tabled) -> dict[str, str]:
     """The text columns of a video, by name."""
+    units = video.action_units
     return {
         "database": video.database,
         "subject": video.subject,
@@ -62,15 +69,20 @@ def table_texts(video: Tabled) -> dict[str, str]:
         "onset_source": video.key_frames.onset_source,
         "apex_source": video.key_frames.apex_source,
         "offset_source": video.key_frames.offset_source,
+        "action_units": canonical_json(units.model_dump(mode="json")).decode() if units else "",
     }
 
 
 def table_numbers(video: Tabled) -> dict[str, int]:
-    """The number columns of a video, by name; -1 for none."""
+    """The number columns of a video, by name; -1 for none, and for a unit that is unknown."""
     key_frames = video.key_frames
     numbers = {
         "onset": key_frames.onset,
         "apex": key_frames.apex,
         "offset": key_frames.offset,
     }
-    return {name: -1 if number is None else number for name, number in numbers.items()}
+    units = zip(CD6ME_UNITS, values_of(video.action_units), strict=True)
+    return {
+        **{name: -1 if number is None else number for name, number in numbers.items()},
+        **{f"au{unit}": value for unit, value in units},
+    }

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
+from mol_pipeline.contract.action_units import ActionUnits
 from mol_pipeline.contract.errors import ConfigError
 from mol_pipeline.contract.files import hash_document
 from mol_pipeline.contract.gaps import Gaps
@@ -25,6 +26,7 @@ from mol_pipeline.contract.manifest import (
     KeyFrames,
     RejectedVideo,
 )
+from mol_pipeline.contract.unit_notation import ACTION_UNITS, read_action_units
 from mol_pipeline.databases.fitting import Numbers
 
 Expression = Literal["all", "micro", "macro"]
@@ -62,6 +64,12 @@ class SourceVideo:
     def key(self) -> str:
         """Unique name over all databases."""
         return f"{self.database}/{self.subject}/{self.clip}"
+
+    @property
+    def action_units(self) -> ActionUnits | None:
+        """What the owners' text says of each action unit; None if there is no text."""
+        text = self.annotations.get(ACTION_UNITS)
+        return read_action_units(text) if text else None
 
     @property
     def has_distinct_apex(self) -> bool:
@@ -190,6 +198,7 @@ def clip_record(video: SourceVideo, mappings: tuple[LabelMapping, ...]) -> ClipR
         clip=video.clip,
         raw_label=video.raw_label,
         annotations=dict(video.annotations),
+        action_units=video.action_units,
         labels=labels_under_every_mapping(mappings, video),
         key_frames=video.key_frames,
         frames_found=len(video.frames),

@@ -7,6 +7,7 @@ from mol_pipeline.contract.gaps import gap_count, gaps_text
 from mol_pipeline.contract.index_document import IndexDocument
 from mol_pipeline.contract.manifest import ClipRecord
 from mol_pipeline.databases.names import DATABASES
+from mol_pipeline.databases.unit_report import unit_lines
 
 MOST_LINES = 20
 """Longer lists are cut, and say so; `--json` has everything."""
@@ -52,6 +53,7 @@ def index_text(document: IndexDocument) -> str:
             f"    {clip}: {gap_count(gaps)} ({gaps_text(gaps)})"
             for clip, gaps in document.missing_frames.items()
         )
+    lines += unit_lines(document.clips)
     lines += remark_lines(document.clips)
     if document.rejected:
         codes = Counter(one.code for one in document.rejected)

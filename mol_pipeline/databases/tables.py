@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 
+from mol_pipeline.contract.absence import is_absent
 from mol_pipeline.contract.errors import SourceError
 from mol_pipeline.databases.sheets import open_table, read_sheets
 
@@ -22,13 +23,6 @@ __all__ = [
     "read_table",
     "whole_number",
 ]
-
-MISSING_WORDS = frozenset(
-    {"", "/", "\\", "?", "-", "nan", "none", "n/a", "na", "null", "#n/a", "无"}
-)
-"""Cells that mean: not annotated; see `is_absent`."""
-
-DASHES = frozenset("-\u2010\u2011\u2012\u2013\u2014\u2015\u2212")
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,3})?", re.IGNORECASE)
 MOST_DIGITS = 20
@@ -50,12 +44,6 @@ CHINESE_HEADS: dict[str, tuple[str, ...]] = {
 
 Columns = Mapping[str, tuple[str, ...]]
 """Our name of a column -> the owners' names for it."""
-
-
-def is_absent(text: str) -> bool:
-    """Whether a cell says that something is not annotated: empty, a word for it, or dashes."""
-    plain = unicodedata.normalize("NFKC", text).strip().lower()
-    return plain in MISSING_WORDS or all(sign in DASHES for sign in plain)
 
 
 def plain_name(header: str) -> str:

@@ -30,6 +30,7 @@ from mol_pipeline.contract.shard_layout import (
     VIDEO_NUMBER_COLUMNS,
     VIDEO_TABLE,
     VIDEO_TEXT_COLUMNS,
+    number_columns,
     text_columns,
 )
 from mol_pipeline.shards.clip_rows import Rows
@@ -228,7 +229,7 @@ def content_hash(file: h5py.File) -> str:
         raise ManifestError(f"{file.filename}: {array.name} cannot be read ({error})") from error
     for column in text_columns(contents.schema_version):
         content.update(_text_content(column, contents.texts[column]))
-    for column in VIDEO_NUMBER_COLUMNS:
+    for column in number_columns(contents.schema_version):
         numbers = np.array(contents.numbers[column], dtype="<i4")
         content.update(column.encode() + numbers.tobytes())
     return content.hexdigest()

@@ -32,6 +32,7 @@ from mol_pipeline.contract.shard_layout import (
     VIDEO_NUMBER_COLUMNS,
     VIDEO_TABLE,
     ClipArray,
+    number_columns,
     text_columns,
 )
 
@@ -87,7 +88,7 @@ def _check_layout(file: h5py.File) -> None:
     table = file[VIDEO_TABLE]
     if not isinstance(table, h5py.Group):
         raise _Foreign(f"{VIDEO_TABLE}: is no group")
-    columns = (*text_columns(int(version)), *VIDEO_NUMBER_COLUMNS)
+    columns = (*text_columns(int(version)), *number_columns(int(version)))
     _check_names(table, set(columns))
     arrays = {name: _dataset(file, name) for name in CLIP_ARRAYS_BY_NAME}
     shape = arrays["frames"].shape
@@ -201,7 +202,7 @@ def read_contents(file: h5py.File) -> ShardContents:
             video_of_row=file["video"][:],
             face_status=file["face_status"][:],
             texts={name: _texts(table[name]) for name in text_columns(version)},
-            numbers={name: table[name][:].tolist() for name in VIDEO_NUMBER_COLUMNS},
+            numbers={name: table[name][:].tolist() for name in number_columns(version)},
         )
     except HDF5_DAMAGE as error:
         raise ManifestError(

@@ -1,6 +1,8 @@
 """A small prepared database straight from the contract: textures that move in a known way."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -15,6 +17,7 @@ from mol_pipeline.contract.manifest import (
     write_manifest,
 )
 from mol_pipeline.contract.shard_layout import ALIGNED_PX
+from mol_pipeline.contract.unit_notation import ACTION_UNITS, read_action_units
 from mol_pipeline.contract.video_table import table_numbers, table_texts
 from mol_pipeline.shards.files import PreparedVideo, write_shard
 
@@ -49,10 +52,12 @@ def write_shards(
     names: tuple[str, ...] | None = None,
     compression: str = "none",
     sampling: dict[str, str] | None = None,
+    action_units: Mapping[str, str] = MappingProxyType({}),
 ) -> Path:
     """Write one shard and its manifest: a video per subject and word.
 
-    `names` are those of the subjects, if they are not to be numbers from `first_subject` on.
+    `names` are those of the subjects, if they are not to be numbers from `first_subject` on;
+    `action_units` is the owners' text by word.
     """
     names = names or tuple(f"{first_subject + k:03d}" for k in range(subjects))
     directory.mkdir(parents=True, exist_ok=True)
@@ -81,6 +86,9 @@ def write_shards(
                 first_row=len(videos) * phases,
                 rows=phases,
             )
+            if text := action_units.get(word):
+                read = {"annotations": {ACTION_UNITS: text}, ACTION_UNITS: read_action_units(text)}
+                video = video.model_copy(update=read)
             labels = labels_under_every_mapping(emotions, video)
             videos.append(video.model_copy(update={"labels": labels}))
             motion = np.nan if subject == broken_subject else label

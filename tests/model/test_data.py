@@ -70,7 +70,7 @@ def test_damage_is_named(tmp_path):
 
     shards = write_shards(tmp_path / "c")
     path = shards / MANIFEST_NAME
-    path.write_text(path.read_text().replace('"schema_version": 2', '"schema_version": 99'))
+    path.write_text(path.read_text().replace('"schema_version": 3', '"schema_version": 99'))
     with pytest.raises(ManifestError, match="schema version 99"):
         ShardSet([shards])
 

@@ -424,7 +424,7 @@ def test_a_copy_of_the_same_bytes_is_no_change(shards, tmp_path):
 
 def test_a_manifest_of_version_2_cannot_pass_as_an_old_one(shards):
     path = shards / MANIFEST_NAME
-    path.write_text(path.read_text().replace('"schema_version": 2', '"schema_version": 1'))
+    path.write_text(path.read_text().replace('"schema_version": 3', '"schema_version": 1'))
     with pytest.raises(ManifestError, match=HASH_FIELD):
         read_manifest(shards)
 

@@ -1,4 +1,4 @@
-"""Shards of schema version 1 are read, with a word about what they lack."""
+"""Shards of earlier schema versions are read, with a word about what they lack."""
 
 import json
 
@@ -8,8 +8,19 @@ import torch
 from mol_model.clips.shards import ShardSet
 from mol_pipeline.cli import main
 from mol_pipeline.contract.errors import ManifestError
-from mol_pipeline.contract.manifest import HASH_FIELD, MANIFEST_NAME, read_manifest
+from mol_pipeline.contract.manifest import (
+    HASH_FIELD,
+    MANIFEST_NAME,
+    Manifest,
+    manifest_bytes,
+    read_manifest,
+    write_manifest,
+)
+from mol_pipeline.contract.shard_layout import KEY_FRAME_COLUMNS, VERSION_2_TEXT_COLUMNS
+from mol_pipeline.contract.unit_notation import read_action_units
+from mol_pipeline.shards import files
 from mol_pipeline.shards.merge import merge
+from mol_pipeline.shards.opening import open_shard
 from tests.in_process import invoke
 from tests.model.shard_fixture import write_shards
 from tests.version_1 import write_as_version_1
@@ -72,3 +83,43 @@ def test_merging_keeps_old_shards_and_says_so(new_and_old, tmp_path):
     merged = merge([old], tmp_path / "merged")
     assert merged.schema_version == 1
     assert "carry no checksums" in invoke(main, "verify", tmp_path / "merged").stderr
+
+
+def test_shards_of_version_2_are_read_and_written_again_as_they_are(tmp_path, monkeypatch):
+    for name, value in (
+        ("SCHEMA_VERSION", 2),
+        ("VIDEO_TEXT_COLUMNS", VERSION_2_TEXT_COLUMNS),
+        ("VIDEO_NUMBER_COLUMNS", KEY_FRAME_COLUMNS),
+    ):
+        monkeypatch.setattr(files, name, value)
+    old = write_shards(tmp_path, subjects=2, words=("Anger",), action_units={"Anger": "4+7?"})
+    document = json.loads((old / MANIFEST_NAME).read_bytes())
+    document |= {"schema_version": 2}
+    del document[HASH_FIELD]
+    for video in document["videos"]:
+        del video["action_units"]  # there was none
+    manifest = Manifest.model_validate_json(json.dumps(document))
+    written = write_manifest(manifest, old).read_bytes()
+    assert b"complete" not in written
+
+    monkeypatch.undo()
+    assert manifest_bytes(read_manifest(old)) == written
+    assert len(ShardSet([old], mapping="3").videos) == 2
+    assert invoke(main, "verify", old).exit_code == 0
+    (video, _) = read_manifest(old).videos
+    assert video.action_units is None
+    assert (video.known_units.value(4), video.known_units.value(7)) == (1, None)
+
+
+def test_a_reading_that_was_changed_by_hand_is_found(tmp_path):
+    directory = write_shards(tmp_path, words=("Anger",), action_units={"Anger": "4+7"})
+    with open_shard(directory / "shard-00000.h5") as file:
+        table = file["videos"]
+        assert (table["au4"][0], table["au7"][0], table["au12"][0]) == (1, 1, 0)
+        assert json.loads(table["action_units"][0])["coded"][1]["unit"] == 7
+    manifest = read_manifest(directory)
+    first, *rest = manifest.videos
+    first = first.model_copy(update={"action_units": read_action_units("4")})
+    write_manifest(manifest.model_copy(update={"videos": (first, *rest)}), directory)
+    with pytest.raises(ManifestError, match="action_units is"):
+        ShardSet([directory])

@@ -1,5 +1,6 @@
 """A shard's bytes depend on its videos and on nothing else."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -8,7 +9,7 @@ import h5py
 import numpy as np
 
 from mol_pipeline.contract.files import hash_file
-from mol_pipeline.contract.shard_layout import CLIP_ARRAYS, VIDEO_TEXT_COLUMNS
+from mol_pipeline.contract.shard_layout import CLIP_ARRAYS, VIDEO_NUMBER_COLUMNS, VIDEO_TEXT_COLUMNS
 from mol_pipeline.shards.files import PreparedVideo, write_shard
 
 
@@ -21,7 +22,7 @@ def prepared(seed, clips=2, frames=3):
             if array.name != "video"
         },
         identity={**dict.fromkeys(VIDEO_TEXT_COLUMNS, ""), "subject": "006", "clip": "ä"},
-        key_frames={"onset": 1, "apex": 2, "offset": 3},
+        key_frames=dict(zip(VIDEO_NUMBER_COLUMNS, itertools.count(1), strict=False)),
     )
 
 
