@@ -63,16 +63,68 @@ def preview(directory: Path, out: Path, count: int, clips: tuple[str, ...]) -> N
 @click.argument("directory", type=FOLDER)
 @click.option("--out", type=FOLDER, required=True, help="New directory for the files.")
 @click.option(
+    "--format",
+    "form",
+    type=click.Choice(("files", "megc-vqa", "videofolder")),
+    default="files",
+    show_default=True,
+    help="files: PNG, CSV, npz and croissant.json; megc-vqa: questions and answers of the MEGC "
+    "challenges, one JSON object a line; videofolder: films and metadata.csv as Hugging Face's "
+    "datasets load them.",
+)
+@click.option(
     "--croissant-only", is_flag=True, help="Only croissant.json, the description of the shards."
 )
-def export(directory: Path, out: Path, croissant_only: bool) -> None:
-    """Write clips as PNG, CSV and npz, and describe the shards in the Croissant format."""
+@click.option(
+    "--classes", metavar="MAPPING", help="videofolder: mapping of its folders; default: the first."
+)
+@click.option(
+    "--test",
+    "tested",
+    multiple=True,
+    metavar="SUBJECT",
+    help="videofolder: goes to the folder test; may be repeated; default: all are in train.",
+)
+def export(
+    directory: Path,
+    out: Path,
+    form: str,
+    croissant_only: bool,
+    classes: str | None,
+    tested: tuple[str, ...],
+) -> None:
+    """Write what is stored in a form that other programs read."""
+    from mol_pipeline.shards.files import read_checked
+
+    if form != "files" and croissant_only:
+        raise click.UsageError("--croissant-only goes with --format files")
+    if form != "videofolder" and (classes or tested):
+        raise click.UsageError("--classes and --test go with --format videofolder")
+    manifest = read_checked(directory)
+    if form == "files":
+        _export_files(directory, manifest, out, croissant_only=croissant_only)
+    elif form == "megc-vqa":
+        from mol_pipeline.shards.questions import write_questions
+
+        click.echo(write_questions(manifest, out))
+    else:
+        from mol_pipeline.cli.progress import progress_line
+        from mol_pipeline.shards.video_folder import write_video_folder
+
+        with progress_line("exporting videos") as advance:
+            films = write_video_folder(
+                directory, manifest, out, mapping=classes, tested=tested, on_video=advance
+            )
+        click.echo(f"{out}: {films} films of {len(manifest.videos)} videos")
+
+
+def _export_files(
+    directory: Path, manifest: "Manifest", out: Path, *, croissant_only: bool
+) -> None:
     from mol_pipeline.cli.progress import progress_line
     from mol_pipeline.shards.croissant import write_croissant
     from mol_pipeline.shards.export import export_clips
-    from mol_pipeline.shards.files import read_checked
 
-    manifest = read_checked(directory)
     if croissant_only:
         out.mkdir(parents=True, exist_ok=True)
     else:

@@ -65,8 +65,22 @@ UNIT_NAMES = {
     44: "squint",
     45: "blink",
     46: "wink",
+    51: "head turn left",
+    52: "head turn right",
+    53: "head up",
+    54: "head down",
+    55: "tilt left",
+    56: "tilt right",
+    57: "head forward",
+    58: "head back",
+    61: "eyes turn left",
+    62: "eyes turn right",
+    63: "eyes up",
+    64: "eyes down",
+    65: "walleye",
+    66: "cross-eye",
 }
-"""Units of the face and what the manual calls them; 41, 42 and 44 are those of 1978."""
+"""Units and what the manual calls them; 41, 42 and 44 are those of 1978."""
 
 _HEAD_AND_EYES = (*range(50, 70), *range(80, 86), 91, 92, 97, 98)
 NOT_VISIBLE = frozenset(range(70, 75))

@@ -22,6 +22,17 @@ from mol_pipeline.shards.files import open_shard
 CLIP_LIST = "clips.csv"
 
 
+def new_directory(out: Path) -> None:
+    """Make a directory that nothing lies in.
+
+    Raises:
+        ConfigError: If it is in use.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ConfigError(f"{out}: already in use; name a new or empty directory")
+    out.mkdir(parents=True, exist_ok=True)
+
+
 def export_clips(
     directory: Path,
     manifest: Manifest,
@@ -41,9 +52,7 @@ def export_clips(
         ConfigError: If `out` is in use.
         ManifestError: If a shard cannot be read.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ConfigError(f"{out}: already in use; name a new or empty directory")
-    out.mkdir(parents=True, exist_ok=True)
+    new_directory(out)
     mappings = [one.mapping for one in manifest.mappings]
     written = 0
     with (out / CLIP_LIST).open("w", newline="", encoding="utf-8") as file:
