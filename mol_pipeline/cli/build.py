@@ -10,14 +10,9 @@ from mol_pipeline.cli.index import compare_counts, read_index
 from mol_pipeline.cli.inspect import summary
 from mol_pipeline.cli.options import (
     FOLDER,
+    Source,
     annotation_option,
-    corrections_option,
-    dataset_option,
-    encoding_option,
-    expression_option,
-    frames_option,
-    numbers_option,
-    root_option,
+    source_options,
     strict_option,
 )
 from mol_pipeline.cli.program import main
@@ -25,21 +20,12 @@ from mol_pipeline.contract.errors import ConfigError, ManifestError, StageError
 
 if TYPE_CHECKING:
     from mol_pipeline.contract.manifest import Manifest, Part
-    from mol_pipeline.databases.fitting import Numbers
-    from mol_pipeline.databases.index import Expression
     from mol_pipeline.graph import TlsFiles
 
 
 @main.command()
-@dataset_option
-@root_option
+@source_options
 @click.option("--out", type=FOLDER, required=True, help="New directory for the shards.")
-@annotation_option
-@frames_option
-@expression_option
-@corrections_option
-@numbers_option
-@encoding_option
 @strict_option
 @click.option(
     "--detect",
@@ -80,15 +66,8 @@ if TYPE_CHECKING:
     "--part", metavar="I/N", help="Only this share of the shards; 'molprep merge' joins them."
 )
 def build(
-    dataset: str,
-    root: Path,
+    source: Source,
     out: Path,
-    annotation: Path | None,
-    frames: str | None,
-    expression: "Expression",
-    corrections: bool,
-    numbers: "Numbers",
-    encoding: str | None,
     strict: bool,
     detect: str | None,
     no_face: str | None,
@@ -128,9 +107,7 @@ def build(
     shortcuts = [] if detect is None else [f"detection.detect_every={_detect_every(detect)}"]
     shortcuts += [] if no_face is None else [f"detection.no_face={no_face}"]
     config = load_settings(BuildConfig, config_file, (*overrides, *shortcuts))
-    index = read_index(
-        dataset, root, annotation, frames, expression, corrections, numbers, encoding
-    )
+    index = read_index(source)
     compare_counts(index, strict)
     with build_progress() as on_progress:
         result = run_build(
@@ -216,6 +193,7 @@ def _repair(
     """Remove files that no manifest names, and build what is broken."""
     from mol_pipeline.cli.progress import build_progress
     from mol_pipeline.config import BuildConfig
+    from mol_pipeline.databases.adapter import IndexRequest
     from mol_pipeline.graph import ClusterOptions
     from mol_pipeline.graph import build as run_build
     from mol_pipeline.shards.files import remove_strays
@@ -225,17 +203,8 @@ def _repair(
             f"{directory}: is joined from {len(manifest.provenance.joined)} builds of different "
             "sources; repair each where it was built and merge them again"
         )
-    options = manifest.provenance.index_options
-    index = read_index(
-        manifest.database,
-        root,
-        annotation,
-        options.frames,
-        options.expression,
-        options.corrections,
-        options.numbers,
-        options.encoding,
-    )
+    request = IndexRequest(root.resolve(), annotation, manifest.provenance.index_options)
+    index = read_index(Source(manifest.database, request))
     for path in remove_strays(directory, manifest.shards):
         click.echo(f"removed: {path}", err=True)
     with build_progress() as on_progress:

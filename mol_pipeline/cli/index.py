@@ -6,25 +6,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mol_pipeline.cli.options import (
-    FOLDER,
-    DatabaseName,
-    annotation_option,
-    corrections_option,
-    dataset_option,
-    encoding_option,
-    expression_option,
-    frames_option,
-    numbers_option,
-    root_option,
-    strict_option,
-)
+from mol_pipeline.cli.options import FOLDER, DatabaseName, Source, source_options, strict_option
 from mol_pipeline.cli.program import main
 from mol_pipeline.contract.errors import ConfigError, SourceError
 
 if TYPE_CHECKING:
-    from mol_pipeline.databases.fitting import Numbers
-    from mol_pipeline.databases.index import DatabaseIndex, Expression
+    from mol_pipeline.databases.index import DatabaseIndex
 
 MOST_WARNINGS = 5
 """Of one kind; more are summed up in a line."""
@@ -53,27 +40,13 @@ def demo(out: Path, layout: str, subjects: int, seed: int) -> None:
 
 
 @main.command("index")
-@dataset_option
-@root_option
-@annotation_option
-@frames_option
-@expression_option
-@corrections_option
-@numbers_option
-@encoding_option
+@source_options
 @click.option("--classes", metavar="MAPPING", help="Count under this label mapping, e.g. 3 or 5.")
 @strict_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 @click.option("--out", type=FOLDER, help="Write the same JSON object to this file.")
 def index_command(
-    dataset: str,
-    root: Path,
-    annotation: Path | None,
-    frames: str | None,
-    expression: "Expression",
-    corrections: bool,
-    numbers: "Numbers",
-    encoding: str | None,
+    source: Source,
     classes: str | None,
     strict: bool,
     as_json: bool,
@@ -84,9 +57,7 @@ def index_command(
     from mol_pipeline.databases.index_report import index_text
     from mol_pipeline.databases.unit_report import log_doubtful_units
 
-    index = read_index(
-        dataset, root, annotation, frames, expression, corrections, numbers, encoding
-    )
+    index = read_index(source)
     document = index.document(classes)
     text = json.dumps(document.model_dump(mode="json"), indent=1, ensure_ascii=False)
     click.echo(text if as_json else index_text(document))
@@ -100,32 +71,11 @@ def index_command(
         click.echo(f"index written to {out}", err=True)
 
 
-def read_index(
-    dataset: str,
-    root: Path,
-    annotation: Path | None,
-    frames: str | None,
-    expression: "Expression",
-    corrections: bool,
-    numbers: "Numbers",
-    encoding: str | None,
-) -> "DatabaseIndex":
+def read_index(source: Source) -> "DatabaseIndex":
     """Read a database with its adapter."""
     from mol_pipeline.databases.registry import ADAPTERS
-    from mol_pipeline.databases.text import tables_encoded
 
-    with tables_encoded(encoding):
-        return (
-            ADAPTERS[dataset]
-            .index(
-                root.resolve(),
-                annotation=annotation,
-                frames=frames,
-                apply_corrections=corrections,
-                numbers=numbers,
-            )
-            .only(expression)
-        )
+    return ADAPTERS[source.dataset].read(source.request)
 
 
 def compare_counts(index: "DatabaseIndex", strict: bool) -> None:

@@ -1,11 +1,18 @@
 """Options that commands share, and what is parsed of them here."""
 
 import difflib
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mol_pipeline.databases.names import ALIASES, DATABASES, canonical_name
+
+if TYPE_CHECKING:
+    from mol_pipeline.databases.adapter import IndexRequest
 
 FOLDER = click.Path(path_type=Path)
 
@@ -40,48 +47,82 @@ def _encoding(name: str) -> str:
     return name
 
 
-dataset_option = click.option(
-    "--dataset",
-    type=DatabaseName(),
-    required=True,
-    help=f"Which database the folder holds: {', '.join(DATABASES)}.",
-)
-root_option = click.option(
-    "--root", type=FOLDER, required=True, help="Folder of the database, as its owners ship it."
-)
 annotation_option = click.option(
     "--annotation", type=FOLDER, help="Annotation file, if it is not found by its name."
-)
-frames_option = click.option(
-    "--frames",
-    metavar="SUBFOLDER",
-    help="Folder below the root to take frames from, if there are several sets (raw, cropped).",
-)
-expression_option = click.option(
-    "--expression",
-    type=click.Choice(("all", "micro", "macro")),
-    default="all",
-    show_default=True,
-    help="Kind of expression, in databases that hold both.",
 )
 strict_option = click.option(
     "--strict", is_flag=True, help="A count that is not as published is an error."
 )
-corrections_option = click.option(
-    "--corrections/--no-corrections",
-    default=True,
-    show_default=True,
-    help="Put known errors of the release right.",
+
+_SOURCE = (
+    click.option(
+        "--dataset",
+        type=DatabaseName(),
+        required=True,
+        help=f"Which database the folder holds: {', '.join(DATABASES)}.",
+    ),
+    click.option(
+        "--root", type=FOLDER, required=True, help="Folder of the database, as its owners ship it."
+    ),
+    annotation_option,
 )
-numbers_option = click.option(
-    "--numbers",
-    type=click.Choice(("auto", "named", "anew")),
-    default="auto",
-    show_default=True,
-    help="Numbers in frames' names: those annotated, or anew in each clip; auto refuses doubt.",
+_READING = (
+    click.option(
+        "--frames",
+        metavar="SUBFOLDER",
+        help="Folder below the root to take frames from, if there are several sets (raw, cropped).",
+    ),
+    click.option(
+        "--expression",
+        type=click.Choice(("all", "micro", "macro")),
+        default="all",
+        show_default=True,
+        help="Kind of expression, in databases that hold both.",
+    ),
+    click.option(
+        "--corrections/--no-corrections",
+        default=True,
+        show_default=True,
+        help="Put known errors of the release right.",
+    ),
+    click.option(
+        "--numbers",
+        type=click.Choice(("auto", "named", "anew")),
+        default="auto",
+        show_default=True,
+        help="Numbers in frames' names: those annotated, or anew in each clip; auto refuses doubt.",
+    ),
+    click.option(
+        "--encoding",
+        callback=lambda context, option, name: None if name is None else _encoding(name),
+        help="Of text tables (CSV), where it cannot be told: utf-8, windows-1252, gb18030, ...",
+    ),
 )
-encoding_option = click.option(
-    "--encoding",
-    callback=lambda context, option, name: None if name is None else _encoding(name),
-    help="Of text tables (CSV), where it cannot be told: utf-8, windows-1252, gb18030, ...",
-)
+"""One for each field of `IndexOptions`, by its name."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """The database that a command reads, as its options name it."""
+
+    dataset: str
+    request: "IndexRequest"
+
+
+def source_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that name a database, and it gets them as one `Source`."""
+
+    @functools.wraps(command)
+    def gathered(
+        *arguments: Any, dataset: str, root: Path, annotation: Path | None, **options: Any
+    ) -> None:
+        from mol_pipeline.contract.manifest import IndexOptions
+        from mol_pipeline.databases.adapter import IndexRequest
+
+        reading = {name: options.pop(name) for name in IndexOptions.model_fields}
+        request = IndexRequest(root.resolve(), annotation, IndexOptions(**reading))
+        command(*arguments, source=Source(dataset, request), **options)
+
+    for option in reversed((*_SOURCE, *_READING)):
+        gathered = option(gathered)
+    return gathered

@@ -5,110 +5,41 @@ put right, impossible rows are rejected with a reason, frames are chosen by the 
 their name, gaps are noted, and what is left over is named. Nothing vanishes.
 """
 
+import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 from mol_pipeline.contract.documents import shortened
 from mol_pipeline.contract.errors import SourceError
-from mol_pipeline.contract.files import legible
-from mol_pipeline.contract.gaps import gaps_between
-from mol_pipeline.contract.manifest import (
-    IndexOptions,
-    KeyFrames,
-    KeyFrameSource,
-    RejectedVideo,
-)
+from mol_pipeline.contract.manifest import Correction, KeyFrames, RejectedVideo
+from mol_pipeline.databases.adapter import IndexRequest
+from mol_pipeline.databases.annotated import AnnotatedClip, TableFormat
 from mol_pipeline.databases.annotations import find_annotation
-from mol_pipeline.databases.candidates import best_folder
-from mol_pipeline.databases.corrections import Corrector
+from mol_pipeline.databases.clip_names import ClipNames
+from mol_pipeline.databases.corrections import Corrections
+from mol_pipeline.databases.cutting import cut
 from mol_pipeline.databases.files import (
     FrameFolder,
     FrameFolders,
     folder_inside,
+    raw_before_cropped,
     require_root,
 )
-from mol_pipeline.databases.fitting import Misfit, Numbers
+from mol_pipeline.databases.fitting import Misfit
 from mol_pipeline.databases.index import DatabaseIndex, SourceVideo
+from mol_pipeline.databases.key_frames import frame_number, read_key_frames
 from mol_pipeline.databases.names import DATABASES
+from mol_pipeline.databases.noticed import Noticed
 from mol_pipeline.databases.published_counts import compare_with_published
 from mol_pipeline.databases.synthetic import is_synthetic
-from mol_pipeline.databases.tables import (
-    Columns,
-    Row,
-    Table,
-    has_columns,
-    is_absent,
-    nearest_number,
-    read_table,
-)
-from mol_pipeline.databases.text import named_encoding
+from mol_pipeline.databases.tables import Row, Table, has_columns, read_table
 
-LONGEST_CLIP = 1_000_000
-"""Frames; a longer interval is a slip of the pen (at 200 fps it would last 83 minutes)."""
+logger = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class TableFormat:
-    """How a database's annotation table is found and read."""
-
-    patterns: tuple[str, ...]
-    """Of its file name, case aside."""
-    columns: Columns
-    """That must be there: filename, onset, apex, offset, emotion, and usually subject."""
-    optional: Columns
-    """That may be there, and are kept with each clip."""
-
-
-@dataclass(frozen=True)
-class AnnotatedClip:
-    """What a row says, as text, with our names for things."""
-
-    subject: str
-    clip: str
-    raw_label: str
-    where: str
-    """Where it is written, for messages."""
-    onset: str = ""
-    apex: str = ""
-    offset: str = ""
-    annotations: Mapping[str, str] = field(default_factory=dict)
-    person: str = ""
-    """Who it shows; `database/subject` if empty."""
-    zero: Literal["number", "open"] = "number"
-    """What an onset or offset of 0 means: a frame, or beyond the recording."""
-    offset_source: KeyFrameSource = "annotated"
-    """Of an offset that the adapter filled in."""
-    whole_clip: bool = False
-    """No interval is annotated: every frame of the folder belongs to the clip."""
-
-
-def annotated_clip(row: Row, form: TableFormat, *, subject: str, clip: str = "") -> AnnotatedClip:
-    """What a row with the usual columns says.
-
-    Args:
-        row: Of the table.
-        form: Its format.
-        subject: As the database's adapter writes it.
-        clip: Name, if it is not the one in the table.
-    """
-    return AnnotatedClip(
-        subject=subject,
-        clip=clip or row.text("filename"),
-        raw_label=row.text("emotion"),
-        where=row.where,
-        onset=row.text("onset"),
-        apex=row.text("apex"),
-        offset=row.text("offset"),
-        annotations={name: row.text(name) for name in form.optional},
-    )
-
-
-def raw_before_cropped(parts: tuple[str, ...]) -> int | None:
-    """Rank of a folder: the owners' cropped copies come second."""
-    return 1 if any("crop" in part for part in parts) else 0
+FoundClip = tuple[AnnotatedClip, KeyFrames, list[FrameFolder]]
+"""A possible row, and where its frames may be."""
 
 
 class IndexBuilder:
@@ -116,69 +47,53 @@ class IndexBuilder:
 
     Args:
         database: Its name on the command line.
-        root: Of the release.
-        frames: Folder under the root to take frames from.
-        apply_corrections: Put known errors right.
-        numbers: What the numbers of frames are, see `fitting`.
+        request: What is to be indexed, and how.
         rank: See `FrameFolders`.
-        fractions: Whether the owners wrote times converted to frames, whose fractions are rounded;
-            elsewhere a fraction is an error.
+        fractions: Whether the owners wrote times converted to frames, see `frame_number`.
     """
 
     def __init__(
         self,
         database: str,
-        root: Path,
+        request: IndexRequest,
         *,
-        frames: str | None = None,
-        apply_corrections: bool = True,
-        numbers: Numbers = "auto",
         rank: Callable[[tuple[str, ...]], int | None] = raw_before_cropped,
         fractions: bool = False,
     ) -> None:
         self.database = database
+        self.request = request
         self.title = DATABASES[database].partition(" (")[0]
-        self.root = require_root(root, self.title)
-        start = folder_inside(root, frames, "--frames") if frames else root
-        self.folders = FrameFolders(root, start, rank)
-        self.corrector = Corrector(database, enabled=apply_corrections)
-        self._numbers: Numbers = numbers
+        self.root = require_root(request.root, self.title)
+        frames = request.options.frames
+        start = folder_inside(self.root, frames, "--frames") if frames else self.root
+        self.folders = FrameFolders(self.root, start, rank)
+        self._corrections = Corrections(database, enabled=request.options.corrections)
         self._fractions = fractions
-        self._rounded: dict[tuple[str, str], list[str]] = {}
-        self._options = IndexOptions(
-            frames=frames,
-            corrections=apply_corrections,
-            numbers=numbers,
-            encoding=named_encoding(),
-        )
+        self._applied: list[Correction] = []
+        self._noticed = Noticed()
         self.notes: list[str] = []
         self._rejected: list[RejectedVideo] = []
-        self._found: list[tuple[AnnotatedClip, KeyFrames, list[FrameFolder]]] = []
-        self._keys: dict[tuple[str, str], AnnotatedClip] = {}
+        self._found: list[FoundClip] = []
         self._videos: list[SourceVideo] = []
-        self._rows: set[tuple[str, ...]] = set()
-        self._names: set[tuple[str, str]] = set()
+        self._names = ClipNames()
 
-    def read(self, form: TableFormat, annotation: Path | None) -> tuple[Path, list[Row]]:
+    def read(self, form: TableFormat) -> tuple[Path, list[Row]]:
         """The owners' table and its rows; notes below the table are left out.
 
         Raises:
             SourceError: If it is not found, or cannot be read.
         """
-        table = self.find_table(
-            form.patterns, annotation, lambda path: has_columns(path, form.columns)
-        )
+        table = self.find_table(form.patterns, lambda path: has_columns(path, form.columns))
         rows = self.noted(read_table(table, form.columns, optional=form.optional))
         return table, [row for row in rows if row.text("filename")]
 
     def find_table(
-        self,
-        patterns: Sequence[str],
-        annotation: Path | None,
-        is_right: Callable[[Path], bool] = lambda path: True,
+        self, patterns: Sequence[str], is_right: Callable[[Path], bool] = lambda path: True
     ) -> Path:
         """The owners' table, see `find_annotation`; others that say the same are noted."""
-        table, notes = find_annotation(self.root, patterns, self.title, annotation, is_right)
+        table, notes = find_annotation(
+            self.root, patterns, self.title, self.request.annotation, is_right
+        )
         for note in notes:
             self.note(note)
         return table
@@ -200,15 +115,26 @@ class IndexBuilder:
         Raises:
             ValueError: If it is none.
         """
-        value, exact = nearest_number(text)
-        if not exact:
-            if not self._fractions:
-                raise ValueError(f"{text.strip()!r} is no whole number")
-            words = f"{name} {text.strip()} rounded to {value}"
-            rounded = self._rounded.setdefault(clip, [])
-            if words not in rounded:
-                rounded.append(words)
-        return value
+        number = frame_number(name, text, fractions=self._fractions)
+        for notice in number.notices:
+            self._noticed.add(*clip, notice)
+        return number.value
+
+    def word(self, subject: str, clip: str, field: str, value: str) -> str:
+        """A word of a row, put right if it is known to be wrong."""
+        known = self._corrections.word(subject, clip, field, value)
+        if known is None:
+            return value
+        self._note_correction(known)
+        return known.right
+
+    def _note_correction(self, known: Correction) -> None:
+        logger.info(
+            "%s/%s: %s %s -> %s (%s)",
+            *(known.subject, known.clip, known.field, known.wrong),
+            *(known.right or "ignored", known.source),
+        )
+        self._applied.append(known)
 
     def named_apart(self, clip: AnnotatedClip, cells: Iterable[str], suffix: str) -> AnnotatedClip:
         """The clip, renamed if another event has its name; an equal row keeps it and is refused.
@@ -218,15 +144,7 @@ class IndexBuilder:
             cells: Everything that the row says.
             suffix: What tells the event apart.
         """
-        content = (clip.subject.lower(), clip.clip.lower(), *cells)
-        if content in self._rows:
-            return clip
-        self._rows.add(content)
-        key = clip.subject.lower(), clip.clip.lower()
-        if key in self._names:
-            clip = replace(clip, clip=f"{clip.clip}{suffix}")
-        self._names.add((clip.subject.lower(), clip.clip.lower()))
-        return clip
+        return self._names.apart(clip, cells, suffix)
 
     def note(self, text: str) -> None:
         """Say what is odd about this copy, once."""
@@ -267,90 +185,24 @@ class IndexBuilder:
     def check(self, clip: AnnotatedClip) -> KeyFrames | None:
         """Key frames of a clip that is new and possible; else it is rejected."""
         try:
-            key_frames = self._key_frames(clip)
+            reading = read_key_frames(clip, self._corrections, fractions=self._fractions)
         except ValueError as error:
             self.reject(clip, "impossible-row", str(error))
             return None
-        return key_frames if self._is_new(clip) else None
+        if not self._is_new(clip):
+            return None
+        for known in reading.corrections:
+            self._note_correction(known)
+        for notice in reading.notices:
+            self._noticed.add(clip.subject, clip.clip, notice)
+        return reading.key_frames
 
     def _is_new(self, clip: AnnotatedClip) -> bool:
         """Whether a clip has a name of its own that documents can hold; else it is rejected."""
-        texts = [clip.subject, clip.clip, clip.raw_label, clip.person, *clip.annotations.values()]
-        if any(legible(text) != text for text in texts):
-            words = (
-                "a name or a cell of it is no text (bytes that are not UTF-8, or NUL); rename it"
-            )
-            self.reject(clip, "impossible-row", words)
-            return False
-        key = clip.subject.lower(), clip.clip.lower()
-        if key in self._keys:
-            first = self._keys[key].where
-            self.reject(clip, "duplicate-row", f"{clip.clip} is annotated twice, first in {first}")
-            return False
-        self._keys[key] = clip
-        return True
-
-    def _key_frames(self, clip: AnnotatedClip) -> KeyFrames:
-        """Key frames of a row, put right where a known error is present.
-
-        Raises:
-            ValueError: If a cell is no number or the order is impossible.
-        """
-        if clip.whole_clip:
-            return KeyFrames()
-        onset, onset_source = self._cell(clip, "onset", clip.onset)
-        apex, apex_source = self._cell(clip, "apex", clip.apex, at_least=onset)
-        least = max(onset or 0, apex or 0)
-        offset, offset_source = self._cell(clip, "offset", clip.offset, at_least=least)
-        if offset_source == "annotated":
-            offset_source = clip.offset_source
-        if clip.zero == "open":
-            onset, onset_source = (onset, onset_source) if onset else (None, "absent")
-            offset, offset_source = (offset, offset_source) if offset else (None, "absent")
-        elif onset is None or offset is None:
-            missing = "onset" if onset is None else "offset"
-            raise ValueError(f"{missing} is not annotated")
-        if onset is not None and offset is not None and onset > offset:
-            raise ValueError(f"onset {onset} does not come before offset {offset}")
-        if (offset or 0) - (onset or 0) > LONGEST_CLIP:
-            raise ValueError(
-                f"onset {onset} .. offset {offset} is longer than {LONGEST_CLIP} frames"
-            )
-        if apex == 0 and onset != 0:
-            apex, apex_source = None, "absent"  # 0 is how some tables leave it open
-        low, high = onset or 0, offset if offset is not None else apex
-        if apex is not None and high is not None and not low <= apex <= high:
-            known = self.corrector.number(clip.subject, clip.clip, "apex", str(apex), outside=True)
-            if known is None:
-                raise ValueError(f"apex {apex} lies outside onset {onset} .. offset {offset}")
-            apex = int(known.right) if known.right else None
-            apex_source = "corrected" if known.right else "absent"
-        return KeyFrames(
-            onset=onset,
-            apex=apex,
-            offset=offset,
-            onset_source=onset_source,
-            apex_source=apex_source,
-            offset_source=offset_source,
-        )
-
-    def _cell(
-        self, clip: AnnotatedClip, name: str, text: str, at_least: int | None = None
-    ) -> tuple[int | None, KeyFrameSource]:
-        try:
-            value = self.frame_number((clip.subject, clip.clip), name, text)
-        except ValueError as error:
-            raise ValueError(f"{name} {error}") from None
-        if value is not None and value < 0 and name != "apex":
-            raise ValueError(f"{name} {value} is negative")
-        written = text.strip() if value is None else str(value)
-        known = self.corrector.number(clip.subject, clip.clip, name, written, at_least=at_least)
-        if known is None:
-            return value, "absent" if value is None else "annotated"
-        if not known.right:
-            return None, "absent"
-        was_empty = is_absent(known.wrong)
-        return int(known.right), "estimated" if was_empty else "corrected"
+        problem = self._names.take(clip)
+        if problem is not None:
+            self.reject(clip, *problem)
+        return problem is None
 
     def reject_folders(self, is_clip: Callable[[FrameFolder], tuple[str, str] | None]) -> None:
         """Name folders of clips that no row annotates.
@@ -363,9 +215,9 @@ class IndexBuilder:
             names = is_clip(folder)
             if names is None or folder.path in used:
                 continue
-            if (names[0].lower(), names[1].lower()) in self._keys:
-                continue
             clip = AnnotatedClip(subject=names[0], clip=names[1], raw_label="", where="")
+            if clip.key in self._names:
+                continue
             if not any(
                 one.subject == clip.subject and one.clip == clip.clip for one in self._rejected
             ):
@@ -392,34 +244,60 @@ class IndexBuilder:
         Raises:
             SourceError: If no clip has frames.
         """
+        chosen, others = self._of_one_set()
+        for clip, key_frames, folders in chosen:
+            try:
+                done = cut(
+                    self.database,
+                    clip,
+                    key_frames,
+                    folders,
+                    self.request.options.numbers,
+                    renumbered=renumbered,
+                    trust_folder=trust_folder,
+                )
+            except Misfit as misfit:
+                self.reject(clip, misfit.code, str(misfit))
+                continue
+            for note in done.notes:
+                self.note(note)
+            self._videos.append(done.video)
+        self._note_folders(others)
+        for note in self._noticed.notes():
+            self.note(note)
+        if not self._videos:
+            self._refuse_empty()
+        return self._index(annotation, edition)
+
+    def _of_one_set(self) -> tuple[list[FoundClip], list[str]]:
+        """The clips with their folders of the fullest set of frames, and names of other sets.
+
+        Of equally full sets the one that the adapter prefers.
+        """
         ranks = Counter(rank for *_, found in self._found for rank in {one.rank for one in found})
-        # The fullest set of frames; of equally full ones the one that the adapter prefers.
         rank = min(ranks, key=lambda one: (-ranks[one], one), default=0)
-        others = set()
+        chosen: list[FoundClip] = []
+        others: set[str] = set()
         for clip, key_frames, folders in self._found:
             fitting = [folder for folder in folders if folder.rank == rank]
             others |= {one.parts[0] for one in folders if one.rank != rank and one.parts}
-            if not fitting:
-                words = f"{folders[0].relative} is of another set of frames"
-                self.reject(clip, "no-folder", f"{words}; choose a set with --frames")
+            if fitting:
+                chosen.append((clip, key_frames, fitting))
                 continue
-            self._cut(clip, key_frames, fitting, renumbered, trust_folder)
+            words = f"{folders[0].relative} is of another set of frames"
+            self.reject(clip, "no-folder", f"{words}; choose a set with --frames")
+        return chosen, sorted(others)
+
+    def _note_folders(self, others: Sequence[str]) -> None:
         if others:
-            self.note(f"also there, not used: {', '.join(sorted(others))}; choose with --frames")
+            self.note(f"also there, not used: {', '.join(others)}; choose with --frames")
         for path in sorted(self.folders.closed):
             name = path.relative_to(self.root).as_posix()
             self.note(f"{name}: no permission to look into this folder; it is left out")
         for doubled in sorted(self.folders.doubled):
             self.note(f"doubled folder {doubled}")
-        if self._rounded:
-            cells = sum(map(len, self._rounded.values()))
-            (subject, name), (first, *_) = next(iter(self._rounded.items()))
-            self.note(
-                f"{cells} frame number(s) of {len(self._rounded)} row(s) are fractions, rounded to "
-                f"the nearest frame, half up; first: {subject}/{name}: {first}"
-            )
-        if not self._videos:
-            self._refuse_empty()
+
+    def _index(self, annotation: Path | None, edition: str) -> DatabaseIndex:
         videos = tuple(
             sorted(map(self._remarked, self._videos), key=lambda video: (video.subject, video.clip))
         )
@@ -434,16 +312,16 @@ class IndexBuilder:
             rejected=tuple(
                 sorted(self._rejected, key=lambda one: (one.subject, one.clip, one.code))
             ),
-            corrections=tuple(self.corrector.applied),
+            corrections=tuple(self._applied),
             counts=() if synthetic else compare_with_published(self.database, videos, edition),
             notes=tuple(self.notes),
-            options=self._options,
+            options=self.request.options,
         )
 
     def _remarked(self, video: SourceVideo) -> SourceVideo:
-        """A video with what was rounded in its row."""
-        rounded = self._rounded.get((video.subject, video.clip), ())
-        return replace(video, remarks=(*rounded, *video.remarks)) if rounded else video
+        """A video with what was noticed in its row."""
+        noticed = self._noticed.remarks(video.subject, video.clip)
+        return replace(video, remarks=(*noticed, *video.remarks)) if noticed else video
 
     def _refuse_empty(self) -> None:
         if self.folders.archives:
@@ -459,56 +337,4 @@ class IndexBuilder:
         raise SourceError(
             f"{self.root}: no clip of {self.title} has frames there "
             f"({len(self._rejected)} rejected{reason}); is --root the right folder?"
-        )
-
-    def _cut(
-        self,
-        clip: AnnotatedClip,
-        key_frames: KeyFrames,
-        folders: list[FrameFolder],
-        renumbered: bool,
-        trust_folder: bool,
-    ) -> None:
-        """Choose the frames of a clip."""
-        try:
-            best, why = best_folder(folders, key_frames, self._numbers, anew=renumbered)
-        except Misfit as misfit:
-            self.reject(clip, misfit.code, str(misfit))
-            return
-        chosen, key_frames = best.fit.frames, best.fit.key_frames
-        remarks = [one for one in (why, best.fit.renumbered) if one]
-        if why:
-            self.note(f"{clip.subject}/{clip.clip}: {why}")
-        if best.fit.renumbered:
-            self.note("frames are numbered from the start of the clip; taken in order")
-        first, last = best.present[0][0], best.present[-1][0]
-        offset = key_frames.offset
-        if trust_folder and offset is not None and offset > last:
-            words = f"offset {offset} lies beyond the last frame {last}; cut there"
-            self.note(f"{clip.clip}: {words}")
-            remarks.append(words)
-            apex = key_frames.apex
-            beyond = apex is not None and apex > last
-            key_frames = key_frames.model_copy(
-                update={"offset": last, "offset_source": "corrected"}
-                | ({"apex": None, "apex_source": "absent"} if beyond else {})
-            )
-        low = key_frames.onset if key_frames.onset is not None else chosen[0][0]
-        high = key_frames.offset if key_frames.offset is not None else chosen[-1][0]
-        if low > first or high < last:
-            self.note("folders hold more frames than the annotated intervals; clips are cut")
-        self._videos.append(
-            SourceVideo(
-                database=self.database,
-                subject=clip.subject,
-                person=clip.person or f"{self.database}/{clip.subject}",
-                clip=clip.clip,
-                raw_label=clip.raw_label,
-                key_frames=key_frames,
-                folder=best.folder.relative,
-                frames=chosen,
-                missing=gaps_between((number for number, _ in chosen), low, high),
-                annotations={name: text for name, text in clip.annotations.items() if text},
-                remarks=(*remarks, *best.remarks),
-            )
         )

@@ -13,13 +13,10 @@ interval counts.
 import csv
 import fnmatch
 import functools
-import logging
 from importlib import resources
 
+from mol_pipeline.contract.absence import is_absent
 from mol_pipeline.contract.manifest import Correction
-from mol_pipeline.databases.tables import is_absent
-
-logger = logging.getLogger(__name__)
 
 OUTSIDE = "outside"
 
@@ -36,19 +33,18 @@ def known_corrections(database: str) -> tuple[Correction, ...]:
     )
 
 
-class Corrector:
-    """Applies the corrections of one database and remembers which it applied."""
+class Corrections:
+    """The corrections of one database that a user wants."""
 
     def __init__(self, database: str, *, enabled: bool) -> None:
         self._known = known_corrections(database) if enabled else ()
-        self.applied: list[Correction] = []
 
-    def word(self, subject: str, clip: str, field: str, value: str) -> str:
-        """A word put right, if it is known to be wrong."""
+    def word(self, subject: str, clip: str, field: str, value: str) -> Correction | None:
+        """The correction of a word, or None if it is not known to be wrong."""
         for known in self._matching(subject, clip, field):
             if known.wrong == value.strip().lower() or known.wrong == value.strip():
-                return self._apply(known, clip).right
-        return value
+                return _of_clip(known, clip)
+        return None
 
     def number(
         self,
@@ -60,7 +56,7 @@ class Corrector:
         at_least: int | None = None,
         outside: bool = False,
     ) -> Correction | None:
-        """The correction of a number, applied, or None if there is none for this value.
+        """The correction of a number, or None if there is none for this value.
 
         Args:
             subject: Of the clip.
@@ -84,7 +80,7 @@ class Corrector:
         ]
         if not possible:
             return None
-        return self._apply(min(possible, key=lambda known: int(known.right or 0)), clip)
+        return _of_clip(min(possible, key=lambda known: int(known.right or 0)), clip)
 
     def _matching(self, subject: str, clip: str, field: str) -> list[Correction]:
         return [
@@ -95,12 +91,7 @@ class Corrector:
             and fnmatch.fnmatchcase(clip.lower(), known.clip.lower())
         ]
 
-    def _apply(self, known: Correction, clip: str) -> Correction:
-        applied = known.model_copy(update={"clip": clip})
-        right = applied.right or "ignored"
-        logger.info(
-            "%s/%s: %s %s -> %s (%s)",
-            *(applied.subject, clip, applied.field, applied.wrong, right, applied.source),
-        )
-        self.applied.append(applied)
-        return applied
+
+def _of_clip(known: Correction, clip: str) -> Correction:
+    """A correction as it is listed: with the clip's name in place of a pattern."""
+    return known.model_copy(update={"clip": clip})

@@ -252,6 +252,11 @@ class FrameFolders:
         return best_first(filter(accept, found))
 
 
+def raw_before_cropped(parts: tuple[str, ...]) -> int | None:
+    """Rank of a folder: the owners' cropped copies come second."""
+    return 1 if any("crop" in part for part in parts) else 0
+
+
 def best_first(folders: Iterable[FrameFolder]) -> list[FrameFolder]:
     """Folders in the order in which they are taken: by rank, then the least nested."""
     return sorted(folders, key=lambda one: (one.rank, len(one.parts), one.parts))

@@ -17,32 +17,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+from mol_pipeline.databases.clock_names import clock_times, without
+
 LARGEST_NUMBER = 2**31 - 1
 """That a shard can hold."""
 MINOR_SHARE = 0.1
 """A series with no more than this share of another's files, or one file, is an aside to it."""
-LONGEST_PAUSE = 50
-"""Usual steps; a clock that stands still for longer is none (`take 1`, `take 2`)."""
-DAY = 86400
 PADDED = 6
 """Digits of milliseconds with zeros before them: a quarter of an hour fits."""
 UNITS = ((Fraction(1, 1000), "ms"), (Fraction(1, 10**6), "\u00b5s"), (Fraction(1, 10**9), "ns"))
 """Of times without a mark, longest first."""
 
-_SEP, _BETWEEN = r"[-_:.hm]", r"[-_ .at]*"
-_FRACTION = r"(?:[-_:.,s](?P<fraction>\d{2,3}|\d{6}|\d{9})(?:[-_.](?P<finer>\d{3}))?)?"
-_DATE = r"(?P<year>(?:19|20)\d\d)[-_.]?(?P<month>\d\d)[-_.]?(?P<day>\d\d)"
-_TIME = r"(?P<hour>\d\d)[-_:.h]?(?P<minute>\d\d)[-_:.m]?(?P<second>\d\d)"
-CLOCKS = tuple(
-    re.compile(rf"(?<!\d){pattern}(?!\d)")
-    for pattern in (
-        rf"{_DATE}{_BETWEEN}{_TIME}(?:[-_:.,s]?(?P<fraction>\d{{2,3}}|\d{{6}}|\d{{9}}))?",
-        rf"(?P<hour>\d\d?){_SEP}(?P<minute>\d\d){_SEP}(?P<second>\d\d){_FRACTION}",
-        rf"(?P<minute>\d\d){_SEP}(?P<second>\d\d)[-_:.,s](?P<fraction>\d{{3}})",
-        r"(?P<hour>\d\d)(?P<minute>\d\d)(?P<second>\d\d)[-_.](?P<fraction>\d{3}|\d{6}|\d{9})",
-    )
-)
-"""Clock times in names, in lower case."""
 PIECES = re.compile("([0-9]+)")
 SECONDS = re.compile(r"(?<![\d.])(\d+)\.(\d+)(?![\d.])")
 STAMP = re.compile(r"(?<!\d)(\d{9,10})[-_](\d{6}|\d{9})(?!\d)")
@@ -203,7 +188,7 @@ def _read(names: list[_Name]) -> _Reading | None:
     for pattern in (SECONDS, STAMP):
         found = [pattern.search(one.stem) for one in names]
         matches = [match for match in found if match is not None]
-        outside = {_without(one.stem, match) for one, match in zip(names, matches, strict=False)}
+        outside = {without(one.stem, match) for one, match in zip(names, matches, strict=False)}
         if len(matches) == len(names) and len(outside) == 1:
             values = tuple(Fraction(f"{match[1]}.{match[2]}") for match in matches)
             words = tuple(match[0] for match in matches)
@@ -236,78 +221,13 @@ def _counter(names: list[_Name]) -> int:
     return max(_varying(names), key=lambda k: (len({one.digits[k] for one in names}), k))
 
 
-def _without(stem: str, match: re.Match[str]) -> str:
-    return f"{stem[: match.start()]}*{stem[match.end() :]}"
-
-
 def _clock(names: list[_Name], varying: list[int]) -> _Reading | None:
     """Times of day in the names, if everything that changes is one."""
     long = len(varying) == 1 and len(names[0].digits[varying[0]]) >= 14
     if len(varying) < 2 and not long:
         return None
-    for pattern in CLOCKS:
-        matches = [match for one in names if (match := pattern.search(one.stem))]
-        if len(matches) < len(names):
-            continue
-        if len({_without(one.stem, m) for one, m in zip(names, matches, strict=True)}) > 1:
-            continue
-        times = _times(matches)
-        if times is not None:
-            return _Reading(times[0], tuple(m[0] for m in matches), True, times[1])
-    return None
-
-
-def _times(matches: list[re.Match[str]]) -> tuple[tuple[Fraction, ...], tuple[str, ...]] | None:
-    """Seconds of clock times, and what is assumed; None if they are no clock."""
-    fields = [{name: text for name, text in match.groupdict().items() if text} for match in matches]
-    widths = {len(one.get("fraction", "")) for one in fields}
-    if len(widths) > 1 or not all(_is_possible(one) for one in fields):
-        return None
-    remarks = ["names are read as clock times"]
-    (width,) = widths
-    scale = Fraction(1, 10**width)
-    if width == 2 and (most := max(int(one["fraction"]) for one in fields)) < 60:
-        scale = Fraction(1, most + 1)
-        remarks = [f"names are read as time codes, {most + 1} frames a second"]
-    seconds = [_second(one, scale) for one in fields]
-    if "year" not in fields[0] and (turned := _over_midnight(seconds)):
-        seconds = turned
-        remarks.append("they pass midnight, it is assumed")
-    ordered = sorted(set(seconds))
-    steps = sorted(later - earlier for earlier, later in itertools.pairwise(ordered))
-    if len(steps) > 2 and steps[-1] > LONGEST_PAUSE * steps[len(steps) // 2]:
-        return None
-    return tuple(seconds), tuple(remarks)
-
-
-def _is_possible(fields: dict[str, str]) -> bool:
-    limits = {"month": (1, 12), "day": (1, 31), "hour": (0, 23), "minute": (0, 59)}
-    limits["second"] = (0, 60)
-    return all(
-        low <= int(fields[name]) <= high for name, (low, high) in limits.items() if name in fields
-    )
-
-
-def _second(fields: dict[str, str], scale: Fraction) -> Fraction:
-    number = {name: int(text) for name, text in fields.items()}
-    days = 0
-    if "year" in number:
-        # Days since a fixed one, whatever the month: the calendar's rule in whole numbers.
-        year, month = number["year"] - (number["month"] < 3), (number["month"] + 9) % 12
-        days = 365 * year + year // 4 - year // 100 + year // 400 + (153 * month + 2) // 5
-        days += number["day"]
-    whole = (days * 24 + number.get("hour", 0)) * 3600 + number["minute"] * 60 + number["second"]
-    fine = number.get("fraction", 0) * scale
-    return whole + fine + Fraction(number.get("finer", 0), 10**6)
-
-
-def _over_midnight(seconds: list[Fraction]) -> list[Fraction] | None:
-    """The times with those after midnight put behind; None if there is no midnight in them."""
-    ordered = sorted(set(seconds))
-    for earlier, later in itertools.pairwise(ordered):
-        if later - earlier > DAY / 2:
-            return [one + DAY if one <= earlier else one for one in seconds]
-    return None
+    times = clock_times([one.stem for one in names])
+    return None if times is None else _Reading(times.seconds, times.words, True, times.remarks)
 
 
 def _hexadecimal(names: list[_Name]) -> _Reading | None:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 from mol_pipeline.contract.action_units import ActionUnits
 from mol_pipeline.contract.errors import ConfigError
@@ -27,7 +27,6 @@ from mol_pipeline.contract.manifest import (
     RejectedVideo,
 )
 from mol_pipeline.contract.unit_notation import ACTION_UNITS, read_action_units
-from mol_pipeline.databases.fitting import Numbers
 
 Expression = Literal["all", "micro", "macro"]
 
@@ -219,33 +218,3 @@ def _count_frames(
     chosen = label_mapping(mappings, mapping)
     counts = Counter({chosen.table[word]: n for word, n in words.items() if word in chosen.table})
     return {name: counts[name] for name in chosen.classes}
-
-
-class Adapter(Protocol):
-    """How one database is read."""
-
-    name: str
-
-    def index(
-        self,
-        root: Path,
-        *,
-        annotation: Path | None = None,
-        frames: str | None = None,
-        apply_corrections: bool = True,
-        numbers: Numbers = "auto",
-    ) -> DatabaseIndex:
-        """List the videos under `root` without decoding an image.
-
-        Args:
-            root: Folder of the release.
-            annotation: The owners' table, if it is not to be found by its name.
-            frames: Folder under the root to take frames from, if there are several sets.
-            apply_corrections: Put known errors of the release right.
-            numbers: What the numbers in the names of frames are, see `fitting`.
-
-        Raises:
-            SourceError: If the root or the annotation is absent, unreadable or of another
-                kind, or no annotated clip has a frame.
-        """
-        ...

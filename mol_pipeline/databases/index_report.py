@@ -15,6 +15,19 @@ MOST_LINES = 20
 
 def index_text(document: IndexDocument) -> str:
     """What was found, what is odd, and how it compares with what is published."""
+    lines = [
+        *_heading(document),
+        *_counts(document),
+        *_corrections(document),
+        *_missing(document),
+        *unit_lines(document.clips),
+        *remark_lines(document.clips),
+        *_rejected(document),
+    ]
+    return "\n".join(lines)
+
+
+def _heading(document: IndexDocument) -> list[str]:
     marks = " (SYNTHETIC)" if document.synthetic else ""
     mapping = f" that take part under mapping {document.mapping}" if document.mapping else ""
     lines = [
@@ -25,7 +38,11 @@ def index_text(document: IndexDocument) -> str:
         lines.append(f"  {document.found} clips in all")
     if document.annotation:
         lines.append(f"  annotation: {document.annotation}")
-    lines += [f"  note: {note}" for note in _cut(document.notes)]
+    return [*lines, *(f"  note: {note}" for note in _cut(document.notes))]
+
+
+def _counts(document: IndexDocument) -> list[str]:
+    lines = []
     if len(document.by_expression) > 1:
         kinds = ", ".join(f"{n} {kind}" for kind, n in document.by_expression.items())
         lines.append(f"  expressions: {kinds}")
@@ -34,35 +51,41 @@ def index_text(document: IndexDocument) -> str:
     lines += ["", f"  {'subject':20} {'videos':>8}"]
     lines += [f"  {name:20} {n:8}" for name, n in document.by_subject.items()]
     if document.counts:
-        wrong = document.mismatches
-        lines += [
-            "",
-            f"  {len(document.counts) - len(wrong)} of {len(document.counts)} counts"
-            " are as published",
-        ]
-    if document.corrections:
-        lines += ["", "  corrections of known errors:"]
-        lines += [
-            f"    {one.subject}/{one.clip}: {one.field} {one.wrong} -> {one.right or 'ignored'} "
-            f"({one.source})"
-            for one in document.corrections
-        ]
-    if document.missing_frames:
-        lines += ["", f"  clips with missing frames: {len(document.missing_frames)}"]
-        lines += _cut(
-            f"    {clip}: {gap_count(gaps)} ({gaps_text(gaps)})"
-            for clip, gaps in document.missing_frames.items()
-        )
-    lines += unit_lines(document.clips)
-    lines += remark_lines(document.clips)
-    if document.rejected:
-        codes = Counter(one.code for one in document.rejected)
-        listed = ", ".join(f"{code} {n}" for code, n in sorted(codes.items()))
-        lines += ["", f"  rejected: {len(document.rejected)} ({listed})"]
-        lines += _cut(
-            f"    {one.subject}/{one.clip}: {one.code}: {one.message}" for one in document.rejected
-        )
-    return "\n".join(lines)
+        right, all_counts = len(document.counts) - len(document.mismatches), len(document.counts)
+        lines += ["", f"  {right} of {all_counts} counts are as published"]
+    return lines
+
+
+def _corrections(document: IndexDocument) -> list[str]:
+    if not document.corrections:
+        return []
+    lines = (
+        f"    {one.subject}/{one.clip}: {one.field} {one.wrong} -> {one.right or 'ignored'} "
+        f"({one.source})"
+        for one in document.corrections
+    )
+    return ["", "  corrections of known errors:", *lines]
+
+
+def _missing(document: IndexDocument) -> list[str]:
+    if not document.missing_frames:
+        return []
+    lines = (
+        f"    {clip}: {gap_count(gaps)} ({gaps_text(gaps)})"
+        for clip, gaps in document.missing_frames.items()
+    )
+    return ["", f"  clips with missing frames: {len(document.missing_frames)}", *_cut(lines)]
+
+
+def _rejected(document: IndexDocument) -> list[str]:
+    if not document.rejected:
+        return []
+    codes = Counter(one.code for one in document.rejected)
+    listed = ", ".join(f"{code} {n}" for code, n in sorted(codes.items()))
+    lines = (
+        f"    {one.subject}/{one.clip}: {one.code}: {one.message}" for one in document.rejected
+    )
+    return ["", f"  rejected: {len(document.rejected)} ({listed})", *_cut(lines)]
 
 
 def remark_lines(clips: Iterable[ClipRecord]) -> list[str]:

@@ -1,5 +1,6 @@
 """Which adapters there are."""
 
+from mol_pipeline.databases.adapter import Adapter
 from mol_pipeline.databases.adapters.affwild2 import AffWild2
 from mol_pipeline.databases.adapters.casme import Casme
 from mol_pipeline.databases.adapters.casme2 import Casme2
@@ -12,7 +13,6 @@ from mol_pipeline.databases.adapters.samm import Samm
 from mol_pipeline.databases.adapters.samm_lv import SammLongVideos
 from mol_pipeline.databases.adapters.smic import CAMERAS, Smic
 from mol_pipeline.databases.adapters.smic_e import SmicE
-from mol_pipeline.databases.index import Adapter
 
 _ALL: tuple[Adapter, ...] = (
     Samm(),

@@ -152,9 +152,46 @@ def read_table(
         for name, rows in opened.sheets.items()
         if sheet is None or name.strip().lower() == sheet.lower()
     }
+    found = _under_headers(sheets, wanted, extra)
+    by_name, notes = found.sheets, [*opened.notes, *found.notes]
+    if not by_name and positional is not None and len(found.lacking) >= len(wanted) - 1:
+        by_name = {
+            name: tuple(_data_rows(rows, 0, positional))
+            for name, rows in sheets.items()
+            if any(positional(row) is not None for row in rows)
+        }
+    if by_name:
+        rows_of_first, more = _first_of(by_name)
+        return Table(rows_of_first, (*notes, *more))
+    if len(found.lacking) < len(wanted) - 1:
+        spelled = ", ".join(columns[name][0] for name in found.lacking)
+        raise SourceError(f"{path}: the header row lacks the column(s) {spelled}")
+    spelled = ", ".join(names[0] for names in columns.values())
+    raise SourceError(
+        f"{path}: no header row with {spelled}; is it the owners' annotation file? "
+        "name the right one with --annotation"
+    )
+
+
+@dataclass(frozen=True)
+class _UnderHeaders:
+    """The sheets of a table that have the header."""
+
+    sheets: Mapping[str, tuple[Row, ...]]
+    """Name -> data rows, in their order."""
+    lacking: Sequence[str]
+    """Columns that the best header of a sheet without all of them lacks."""
+    notes: Sequence[str]
+
+
+def _under_headers(
+    sheets: Mapping[str, Sequence[Sequence[str]]],
+    wanted: Mapping[str, set[str]],
+    extra: Mapping[str, set[str]],
+) -> _UnderHeaders:
     lacking: list[str] = sorted(wanted)
-    found: list[tuple[str, tuple[Row, ...]]] = []
-    notes = list(opened.notes)
+    found: dict[str, tuple[Row, ...]] = {}
+    notes: list[str] = []
     for name, rows in sheets.items():
         position, absent = _header(rows, wanted)
         if absent:
@@ -163,30 +200,20 @@ def read_table(
         places = _places({**wanted, **extra}, rows[position])
         if not found:
             notes += _repeated_columns(wanted, rows[position:], places)
-        found.append((name, tuple(_data_rows(rows, position + 1, _always(places)))))
-    if not found and positional is not None and len(lacking) >= len(wanted) - 1:
-        found = [
-            (name, tuple(_data_rows(rows, 0, positional)))
-            for name, rows in sheets.items()
-            if any(positional(row) is not None for row in rows)
-        ]
-    if found:
-        first, rows_of_first = found[0]
-        cells = [row.cells for row in rows_of_first]
-        notes += [
-            f"sheet {first!r} is read; {name!r} has the same columns and other rows, not read"
-            for name, rows_of_other in found[1:]
-            if rows_of_other and [row.cells for row in rows_of_other] != cells
-        ]
-        return Table(rows_of_first, tuple(notes))
-    if len(lacking) < len(wanted) - 1:
-        spelled = ", ".join(columns[name][0] for name in lacking)
-        raise SourceError(f"{path}: the header row lacks the column(s) {spelled}")
-    spelled = ", ".join(names[0] for names in columns.values())
-    raise SourceError(
-        f"{path}: no header row with {spelled}; is it the owners' annotation file? "
-        "name the right one with --annotation"
-    )
+        found[name] = tuple(_data_rows(rows, position + 1, _always(places)))
+    return _UnderHeaders(found, lacking, notes)
+
+
+def _first_of(sheets: Mapping[str, tuple[Row, ...]]) -> tuple[tuple[Row, ...], list[str]]:
+    """The rows of the first sheet, and notes on others that say something else."""
+    (first, rows), *others = sheets.items()
+    cells = [row.cells for row in rows]
+    notes = [
+        f"sheet {first!r} is read; {name!r} has the same columns and other rows, not read"
+        for name, other in others
+        if other and [row.cells for row in other] != cells
+    ]
+    return rows, notes
 
 
 def _spellings(columns: Columns) -> dict[str, set[str]]:

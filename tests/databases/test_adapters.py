@@ -73,7 +73,7 @@ def test_a_missing_apex_is_estimated_where_an_estimate_is_published(tmp_path):
     (video,) = read(casme2([clip]), tmp_path).videos
     assert (video.key_frames.apex, video.key_frames.apex_source) == (279, "estimated")
     assert not video.has_distinct_apex
-    index = ADAPTERS["casme2"].index(tmp_path, apply_corrections=False)
+    index = ADAPTERS["casme2"].index(tmp_path, corrections=False)
     assert index.videos[0].key_frames.apex_source == "absent"
 
 

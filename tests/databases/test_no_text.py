@@ -7,8 +7,10 @@ import pytest
 
 from mol_pipeline.contract.files import canonical_json, legible
 from mol_pipeline.contract.manifest import RejectedVideo
+from mol_pipeline.databases.adapter import IndexRequest
 from mol_pipeline.databases.adapters.custom import Custom
-from mol_pipeline.databases.builder import AnnotatedClip, IndexBuilder
+from mol_pipeline.databases.annotated import AnnotatedClip
+from mol_pipeline.databases.builder import IndexBuilder
 
 STRANGE = os.fsdecode(b"caf\xe9")
 """A name from an archive of another encoding: not UTF-8."""
@@ -36,7 +38,7 @@ def test_files_with_such_names_are_indexed_and_have_a_fingerprint(root):
 @pytest.mark.parametrize("text", [STRANGE, "a\0b"])
 @pytest.mark.parametrize("field", ["subject", "clip", "raw_label"])
 def test_a_clip_with_such_a_name_is_rejected_by_it(root, text, field):
-    builder = IndexBuilder("custom", root)
+    builder = IndexBuilder("custom", IndexRequest(root))
     words = {"subject": "a", "clip": "b", "raw_label": "c", field: text}
     clip = AnnotatedClip(**words, where="row 7", whole_clip=True)
     assert builder.check(clip) is None

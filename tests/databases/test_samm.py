@@ -82,7 +82,7 @@ def test_known_typo_is_corrected_logged_and_can_be_left(tmp_path):
     assert [(c.clip, c.wrong, c.right) for c in index.corrections] == [("032_3_1", "1930", "4930")]
 
     with pytest.raises(SourceError, match="apex 1930 lies outside"):
-        Samm().index(tmp_path, apply_corrections=False)
+        Samm().index(tmp_path, corrections=False)
 
 
 def test_a_correction_leaves_a_copy_that_is_already_right(tmp_path):

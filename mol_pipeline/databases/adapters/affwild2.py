@@ -11,16 +11,19 @@ of her own (`_left`, `_right`).
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from mol_pipeline.contract.documents import read_document, shortened
 from mol_pipeline.contract.errors import SourceError
 from mol_pipeline.contract.gaps import gaps_between
 from mol_pipeline.contract.manifest import KeyFrames
-from mol_pipeline.databases.builder import AnnotatedClip, IndexBuilder
+from mol_pipeline.databases.adapter import Adapter, IndexRequest
+from mol_pipeline.databases.annotated import AnnotatedClip
+from mol_pipeline.databases.builder import IndexBuilder
 from mol_pipeline.databases.candidates import best_folder
-from mol_pipeline.databases.files import is_junk, walk
-from mol_pipeline.databases.fitting import Misfit, Numbers
+from mol_pipeline.databases.files import FrameFolder, is_junk, walk
+from mol_pipeline.databases.fitting import Misfit
 from mol_pipeline.databases.index import DatabaseIndex, SourceVideo
 
 PARTITIONS = {"train_set": "train", "training_set": "train", "validation_set": "validation"}
@@ -29,41 +32,23 @@ IGNORED = -1
 SECOND_PERSON = re.compile(r"_(left|right)$", re.IGNORECASE)
 
 
-class AffWild2:
+class AffWild2(Adapter):
     """Adapter of Aff-Wild2's expressions; macro-expressions in the wild, for pre-training."""
 
     name = "affwild2"
 
-    def index(
-        self,
-        root: Path,
-        *,
-        annotation: Path | None = None,
-        frames: str | None = None,
-        apply_corrections: bool = True,
-        numbers: Numbers = "auto",
-    ) -> DatabaseIndex:
-        """List the annotated videos; see `Adapter.index`.
-
-        Args:
-            root: Holds the crops and the annotation.
-            annotation: Folder with `Train_Set` and `Validation_Set`.
-            frames: Folder under the root with the crops.
-            apply_corrections: There are none.
-            numbers: Are always those of the lines.
-        """
+    def _read(self, request: IndexRequest) -> DatabaseIndex:
+        """List the annotated videos; the annotation is a folder, numbers are those of its lines."""
         builder = IndexBuilder(
             self.name,
-            root,
-            frames=frames,
-            apply_corrections=apply_corrections,
-            numbers=numbers,
+            request,
             rank=lambda _: 0,
         )
-        texts = _annotations(annotation or root)
+        place = request.annotation or request.root
+        texts = _annotations(place)
         if not texts:
             raise SourceError(
-                f"{annotation or root}: no EXPR annotation (Train_Set/*.txt, Validation_Set/*.txt) "
+                f"{place}: no EXPR annotation (Train_Set/*.txt, Validation_Set/*.txt) "
                 "in it or below; put the owners' folder there or name it with --annotation"
             )
         for path, partition in texts:
@@ -72,12 +57,17 @@ class AffWild2:
 
     def _take(self, builder: IndexBuilder, path: Path, partition: str) -> None:
         video = path.stem
-        recording = SECOND_PERSON.sub("", video)
         clip = AnnotatedClip(
             subject=video,
             clip=video,
             raw_label="",
             where=f"{partition}/{path.name}",
+            annotations={
+                "partition": partition,
+                "recording": SECOND_PERSON.sub("", video),
+                "expression": "macro",
+            },
+            person=f"{self.name}/{video}",
             whole_clip=True,
         )
         try:
@@ -90,48 +80,61 @@ class AffWild2:
             builder.reject(clip, "no-folder", f"no folder {video} with frames below the root")
             return
         try:
-            best, why = best_folder(folders, KeyFrames(), "named", anew=False)
+            labelled = _labelled(clip, labels, folders)
         except Misfit as misfit:
             builder.reject(clip, misfit.code, str(misfit))
             return
-        if why:
-            builder.note(f"{video}: {why}")
-        folder, present = best.folder, best.present
-        labelled = {i: word for i, word in enumerate(labels, start=1) if word}
-        chosen = [(number, name) for number, name in present if number in labelled]
-        if not chosen:
-            builder.reject(
-                clip, "no-frames", f"{folder.relative}: no frame has a label other than -1"
-            )
-            return
-        surplus = sum(number > len(labels) for number, _ in present)
-        if surplus:
-            builder.note(f"{video}: {surplus} frame(s) beyond the {len(labels)} labels; left out")
-        # Frames that are to be ignored are no gaps.
-        accounted = {number for number, _ in present} | {
-            number for number, word in enumerate(labels, start=1) if not word
-        }
-        builder.add_video(
-            clip,
-            SourceVideo(
-                database=self.name,
-                subject=video,
-                person=f"{self.name}/{video}",
-                clip=video,
-                raw_label="",
-                key_frames=KeyFrames(),
-                folder=folder.relative,
-                frames=tuple(chosen),
-                missing=gaps_between(accounted, 1, len(labels)),
-                annotations={
-                    "partition": partition,
-                    "recording": recording,
-                    "expression": "macro",
-                },
-                frame_labels=tuple(labelled[number] for number, _ in chosen),
-                remarks=best.remarks,
-            ),
-        )
+        for note in labelled.notes:
+            builder.note(f"{video}: {note}")
+        builder.add_video(clip, labelled.video)
+
+
+@dataclass(frozen=True)
+class _Labelled:
+    """A video with a label for each frame, and what is odd about it."""
+
+    video: SourceVideo
+    notes: tuple[str, ...]
+
+
+def _labelled(
+    clip: AnnotatedClip, labels: Sequence[str], folders: Sequence[FrameFolder]
+) -> _Labelled:
+    """The crops of a video that have a label.
+
+    Args:
+        clip: The video.
+        labels: Of each frame from 1, empty where it is to be ignored.
+        folders: That may hold its crops.
+
+    Raises:
+        Misfit: If nobody can say which folder's crops they are, or none has a label.
+    """
+    best, why = best_folder(folders, KeyFrames(), "named", anew=False)
+    present = [number for number, _ in best.present]
+    words = {number: word for number, word in enumerate(labels, start=1) if word}
+    chosen = tuple((number, name) for number, name in best.present if number in words)
+    if not chosen:
+        raise Misfit("no-frames", f"{best.folder.relative}: no frame has a label other than -1")
+    surplus = sum(number > len(labels) for number in present)
+    beyond = f"{surplus} frame(s) beyond the {len(labels)} labels; left out" if surplus else ""
+    # Frames that are to be ignored are no gaps.
+    ignored = (number for number, word in enumerate(labels, start=1) if not word)
+    video = SourceVideo(
+        database=AffWild2.name,
+        subject=clip.subject,
+        person=clip.person,
+        clip=clip.clip,
+        raw_label=clip.raw_label,
+        key_frames=KeyFrames(),
+        folder=best.folder.relative,
+        frames=chosen,
+        missing=gaps_between({*present, *ignored}, 1, len(labels)),
+        annotations=clip.annotations,
+        frame_labels=tuple(words[number] for number, _ in chosen),
+        remarks=best.remarks,
+    )
+    return _Labelled(video, tuple(note for note in (why, beyond) if note))
 
 
 def read_labels(path: Path) -> list[str]:

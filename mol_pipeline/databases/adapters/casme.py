@@ -8,11 +8,11 @@ it, part does not. Two apexes may be annotated; the first counts.
 """
 
 from functools import partial
-from pathlib import Path
 
+from mol_pipeline.databases.adapter import Adapter, IndexRequest
 from mol_pipeline.databases.adapters.casme2 import clip_of_folder, is_of_subject, subject_number
-from mol_pipeline.databases.builder import IndexBuilder, TableFormat, annotated_clip
-from mol_pipeline.databases.fitting import Numbers
+from mol_pipeline.databases.annotated import TableFormat, annotated_clip
+from mol_pipeline.databases.builder import IndexBuilder
 from mol_pipeline.databases.index import DatabaseIndex
 
 TABLE = TableFormat(
@@ -32,25 +32,15 @@ TABLE = TableFormat(
 )
 
 
-class Casme:
+class Casme(Adapter):
     """Adapter of CASME."""
 
     name = "casme"
 
-    def index(
-        self,
-        root: Path,
-        *,
-        annotation: Path | None = None,
-        frames: str | None = None,
-        apply_corrections: bool = True,
-        numbers: Numbers = "auto",
-    ) -> DatabaseIndex:
-        """List CASME's clips; see `Adapter.index`."""
-        builder = IndexBuilder(
-            self.name, root, frames=frames, apply_corrections=apply_corrections, numbers=numbers
-        )
-        table, rows = builder.read(TABLE, annotation)
+    def _read(self, request: IndexRequest) -> DatabaseIndex:
+        """List CASME's clips."""
+        builder = IndexBuilder(self.name, request)
+        table, rows = builder.read(TABLE)
         for row in rows:
             clip = row.text("filename")
             subject = subject_number(row.text("subject"))

@@ -11,11 +11,11 @@ Clip names repeat across subjects.
 
 import re
 from functools import partial
-from pathlib import Path
 
-from mol_pipeline.databases.builder import IndexBuilder, TableFormat, annotated_clip
+from mol_pipeline.databases.adapter import Adapter, IndexRequest
+from mol_pipeline.databases.annotated import TableFormat, annotated_clip
+from mol_pipeline.databases.builder import IndexBuilder
 from mol_pipeline.databases.files import FrameFolder
-from mol_pipeline.databases.fitting import Numbers
 from mol_pipeline.databases.index import DatabaseIndex
 
 SUBJECT_FOLDER = re.compile(r"^s(?:ub)?0*(\d+)$")
@@ -44,30 +44,19 @@ RELABELLED = "24"
 """Subject whose labels differ between the codings: sadness in 2014, surprise in 2019."""
 
 
-class Casme2:
+class Casme2(Adapter):
     """Adapter of CASME II."""
 
     name = "casme2"
 
-    def index(
-        self,
-        root: Path,
-        *,
-        annotation: Path | None = None,
-        frames: str | None = None,
-        apply_corrections: bool = True,
-        numbers: Numbers = "auto",
-    ) -> DatabaseIndex:
-        """List the clips of CASME II; see `Adapter.index`."""
+    def _read(self, request: IndexRequest) -> DatabaseIndex:
+        """List the clips of CASME II."""
         builder = IndexBuilder(
             self.name,
-            root,
-            frames=frames,
-            apply_corrections=apply_corrections,
-            numbers=numbers,
+            request,
             rank=_rank,
         )
-        table, rows = builder.read(TABLE, annotation)
+        table, rows = builder.read(TABLE)
         edition = ""
         for row in rows:
             clip = row.text("filename")

@@ -9,11 +9,11 @@ name a clip: the onset does, as it is written. Frames are missing by design.
 """
 
 import re
-from pathlib import Path
 
-from mol_pipeline.databases.builder import IndexBuilder, TableFormat, annotated_clip
+from mol_pipeline.databases.adapter import Adapter, IndexRequest
+from mol_pipeline.databases.annotated import TableFormat, annotated_clip
+from mol_pipeline.databases.builder import IndexBuilder
 from mol_pipeline.databases.files import FrameFolder
-from mol_pipeline.databases.fitting import Numbers
 from mol_pipeline.databases.index import DatabaseIndex
 
 TABLE = TableFormat(
@@ -35,30 +35,19 @@ CLIP_FOLDER = re.compile(r"^spno\.?0*(\d+)_([a-z]+)_(\d+)$", re.IGNORECASE)
 SUBJECT = re.compile(r"^spno\.?\s*0*(\d+)$", re.IGNORECASE)
 
 
-class Casme3:
+class Casme3(Adapter):
     """Adapter of the micro-expressions of CAS(ME)^3, part A."""
 
     name = "casme3"
 
-    def index(
-        self,
-        root: Path,
-        *,
-        annotation: Path | None = None,
-        frames: str | None = None,
-        apply_corrections: bool = True,
-        numbers: Numbers = "auto",
-    ) -> DatabaseIndex:
-        """List the clips of CAS(ME)^3 part A; see `Adapter.index`."""
+    def _read(self, request: IndexRequest) -> DatabaseIndex:
+        """List the clips of CAS(ME)^3 part A."""
         builder = IndexBuilder(
             self.name,
-            root,
-            frames=frames,
-            apply_corrections=apply_corrections,
-            numbers=numbers,
+            request,
             rank=_rank,
         )
-        table, rows = builder.read(TABLE, annotation)
+        table, rows = builder.read(TABLE)
         clip_folders = _clip_folders(builder)
         for row in rows:
             video = row.text("filename")

@@ -11,12 +11,12 @@ goes on: it is taken to end at its apex. An apex of 0 is none.
 
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from mol_pipeline.contract.errors import SourceError
-from mol_pipeline.databases.builder import AnnotatedClip, IndexBuilder
+from mol_pipeline.databases.adapter import Adapter, IndexRequest
+from mol_pipeline.databases.annotated import AnnotatedClip
+from mol_pipeline.databases.builder import IndexBuilder
 from mol_pipeline.databases.files import FrameFolder
-from mol_pipeline.databases.fitting import Numbers
 from mol_pipeline.databases.index import DatabaseIndex
 from mol_pipeline.databases.sheets import open_table
 from mol_pipeline.databases.tables import nearest_number
@@ -28,31 +28,20 @@ STIMULUS_NOT_IN_THE_TABLE = {"disgust1": "0101"}
 """The third sheet of some copies lacks it."""
 
 
-class CasmeSq:
+class CasmeSq(Adapter):
     """Adapter of CAS(ME)^2."""
 
     name = "casme-sq"
 
-    def index(
-        self,
-        root: Path,
-        *,
-        annotation: Path | None = None,
-        frames: str | None = None,
-        apply_corrections: bool = True,
-        numbers: Numbers = "auto",
-    ) -> DatabaseIndex:
-        """List the expressions of CAS(ME)^2; see `Adapter.index`."""
+    def _read(self, request: IndexRequest) -> DatabaseIndex:
+        """List the expressions of CAS(ME)^2."""
         builder = IndexBuilder(
             self.name,
-            root,
-            frames=frames,
-            apply_corrections=apply_corrections,
-            numbers=numbers,
+            request,
             rank=_rank,
             fractions=True,
         )
-        table = builder.find_table(ANNOTATION_PATTERNS, annotation)
+        table = builder.find_table(ANNOTATION_PATTERNS)
         opened = open_table(table)
         for note in opened.notes:
             builder.note(note)

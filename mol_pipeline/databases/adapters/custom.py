@@ -18,9 +18,10 @@ from pathlib import Path, PurePosixPath
 from mol_pipeline.contract.errors import SourceError
 from mol_pipeline.contract.gaps import gaps_between
 from mol_pipeline.contract.manifest import KeyFrames
-from mol_pipeline.databases.builder import AnnotatedClip, IndexBuilder
+from mol_pipeline.databases.adapter import Adapter, IndexRequest
+from mol_pipeline.databases.annotated import AnnotatedClip
+from mol_pipeline.databases.builder import IndexBuilder
 from mol_pipeline.databases.files import path_inside
-from mol_pipeline.databases.fitting import Numbers
 from mol_pipeline.databases.index import DatabaseIndex, SourceVideo
 from mol_pipeline.databases.own_people import FilesOfSubjects, refuse_two_spellings
 from mol_pipeline.databases.sources import PATTERN, Source, open_source
@@ -36,36 +37,26 @@ OPTIONAL: Columns = {
 }
 
 
-class Custom:
+class Custom(Adapter):
     """Adapter of a user's own videos."""
 
     name = "custom"
 
-    def index(
-        self,
-        root: Path,
-        *,
-        annotation: Path | None = None,
-        frames: str | None = None,
-        apply_corrections: bool = True,
-        numbers: Numbers = "auto",
-    ) -> DatabaseIndex:
-        """List the videos of a CSV file; see `Adapter.index`.
+    def _read(self, request: IndexRequest) -> DatabaseIndex:
+        """List the videos of a CSV file.
 
         Raises:
             SourceError: If a path leaves the root, a person is written in two ways, or a file
                 is listed under two subjects.
         """
-        builder = IndexBuilder(
-            self.name, root, frames=frames, apply_corrections=apply_corrections, numbers=numbers
-        )
-        table = builder.find_table(("*.csv",), annotation, lambda path: has_columns(path, COLUMNS))
+        builder = IndexBuilder(self.name, request)
+        table = builder.find_table(("*.csv",), lambda path: has_columns(path, COLUMNS))
         rows = builder.noted(read_table(table, COLUMNS, optional=OPTIONAL))
         for row in rows:
-            if path_inside(root, row.text("path")) is None:
+            if path_inside(builder.root, row.text("path")) is None:
                 raise SourceError(
                     f"{table}, row {row.number}: path {row.text('path')!r} lies outside the root "
-                    f"{root}; paths are relative to --root and stay below it"
+                    f"{builder.root}; paths are relative to --root and stay below it"
                 )
         refuse_two_spellings(table, rows)
         files = FilesOfSubjects(table)

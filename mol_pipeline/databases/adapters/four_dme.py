@@ -9,11 +9,11 @@ is the number, and a folder that is numbered from its start is taken in order, s
 """
 
 from functools import partial
-from pathlib import Path
 
-from mol_pipeline.databases.builder import IndexBuilder, TableFormat, annotated_clip
+from mol_pipeline.databases.adapter import Adapter, IndexRequest
+from mol_pipeline.databases.annotated import TableFormat, annotated_clip
+from mol_pipeline.databases.builder import IndexBuilder
 from mol_pipeline.databases.files import FrameFolder
-from mol_pipeline.databases.fitting import Numbers
 from mol_pipeline.databases.index import DatabaseIndex
 
 TABLE = TableFormat(
@@ -30,25 +30,15 @@ TABLE = TableFormat(
 )
 
 
-class FourDme:
+class FourDme(Adapter):
     """Adapter of the micro-expressions of 4DME."""
 
     name = "4dme"
 
-    def index(
-        self,
-        root: Path,
-        *,
-        annotation: Path | None = None,
-        frames: str | None = None,
-        apply_corrections: bool = True,
-        numbers: Numbers = "auto",
-    ) -> DatabaseIndex:
-        """List 4DME's clips; see `Adapter.index`."""
-        builder = IndexBuilder(
-            self.name, root, frames=frames, apply_corrections=apply_corrections, numbers=numbers
-        )
-        table, rows = builder.read(TABLE, annotation)
+    def _read(self, request: IndexRequest) -> DatabaseIndex:
+        """List 4DME's clips."""
+        builder = IndexBuilder(self.name, request)
+        table, rows = builder.read(TABLE)
         for row in rows:
             clip = row.text("filename")
             subject = row.text("subject")

@@ -10,11 +10,11 @@ lie beyond the clip's last frame: such a clip ends where its folder ends, and th
 
 import re
 from dataclasses import replace
-from pathlib import Path
 
-from mol_pipeline.databases.builder import IndexBuilder, TableFormat, annotated_clip
+from mol_pipeline.databases.adapter import Adapter, IndexRequest
+from mol_pipeline.databases.annotated import TableFormat, annotated_clip
+from mol_pipeline.databases.builder import IndexBuilder
 from mol_pipeline.databases.files import FrameFolder, list_frames
-from mol_pipeline.databases.fitting import Numbers
 from mol_pipeline.databases.index import DatabaseIndex
 from mol_pipeline.databases.tables import Row, whole_number
 
@@ -33,42 +33,31 @@ TABLE = TableFormat(
 CLIP_NAME = re.compile(r"^S(\d+)-(\d+)-(\d+)$", re.IGNORECASE)
 
 
-class Mmew:
+class Mmew(Adapter):
     """Adapter of MMEW's micro-expressions."""
 
     name = "mmew"
 
-    def index(
-        self,
-        root: Path,
-        *,
-        annotation: Path | None = None,
-        frames: str | None = None,
-        apply_corrections: bool = True,
-        numbers: Numbers = "auto",
-    ) -> DatabaseIndex:
-        """List MMEW's clips; see `Adapter.index`."""
+    def _read(self, request: IndexRequest) -> DatabaseIndex:
+        """List MMEW's clips."""
         builder = IndexBuilder(
             self.name,
-            root,
-            frames=frames,
-            apply_corrections=apply_corrections,
-            numbers=numbers,
+            request,
             rank=_rank,
         )
-        table, rows = builder.read(TABLE, annotation)
+        table, rows = builder.read(TABLE)
         for row in rows:
             clip = row.text("filename")
             match = CLIP_NAME.match(clip)
             number = match.group(1) if match else row.text("subject")
             folders = builder.folders.named(clip)
             annotated = annotated_clip(row, TABLE, subject=f"S{number.zfill(2)}")
-            if apply_corrections and folders:
+            if request.options.corrections and folders:
                 apex, offset = _within_folder(builder, row, folders[0])
                 annotated = replace(annotated, apex=apex, offset=offset)
             builder.add(annotated, folders)
         builder.reject_folders(_clip_of_folder)
-        return builder.finish(table, trust_folder=apply_corrections)
+        return builder.finish(table, trust_folder=request.options.corrections)
 
 
 def _within_folder(builder: IndexBuilder, row: Row, folder: FrameFolder) -> tuple[str, str]:

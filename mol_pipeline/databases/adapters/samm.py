@@ -7,11 +7,11 @@ Convention: annotated onset, apex and offset are the numbers in the file names.
 """
 
 import re
-from pathlib import Path
 
-from mol_pipeline.databases.builder import IndexBuilder, TableFormat, annotated_clip
+from mol_pipeline.databases.adapter import Adapter, IndexRequest
+from mol_pipeline.databases.annotated import TableFormat, annotated_clip
+from mol_pipeline.databases.builder import IndexBuilder
 from mol_pipeline.databases.files import FrameFolder
-from mol_pipeline.databases.fitting import Numbers
 from mol_pipeline.databases.index import DatabaseIndex
 
 CLIP_FOLDER = re.compile(r"^(\d{1,3})_\d+_\d+$")
@@ -33,25 +33,15 @@ TABLE = TableFormat(
 )
 
 
-class Samm:
+class Samm(Adapter):
     """Adapter of SAMM."""
 
     name = "samm"
 
-    def index(
-        self,
-        root: Path,
-        *,
-        annotation: Path | None = None,
-        frames: str | None = None,
-        apply_corrections: bool = True,
-        numbers: Numbers = "auto",
-    ) -> DatabaseIndex:
-        """List SAMM's clips; see `Adapter.index`."""
-        builder = IndexBuilder(
-            self.name, root, frames=frames, apply_corrections=apply_corrections, numbers=numbers
-        )
-        table, rows = builder.read(TABLE, annotation)
+    def _read(self, request: IndexRequest) -> DatabaseIndex:
+        """List SAMM's clips."""
+        builder = IndexBuilder(self.name, request)
+        table, rows = builder.read(TABLE)
         for row in rows:
             clip = row.text("filename")
             annotated = annotated_clip(

@@ -13,10 +13,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mol_pipeline.contract.errors import SourceError
+from mol_pipeline.databases.adapter import Adapter, IndexRequest
 from mol_pipeline.databases.adapters import samm
-from mol_pipeline.databases.builder import AnnotatedClip, IndexBuilder
+from mol_pipeline.databases.annotated import AnnotatedClip
+from mol_pipeline.databases.builder import IndexBuilder
 from mol_pipeline.databases.files import find_annotations
-from mol_pipeline.databases.fitting import Numbers
 from mol_pipeline.databases.index import DatabaseIndex
 from mol_pipeline.databases.tables import Columns, has_columns, read_table
 
@@ -42,32 +43,19 @@ OWNERS_ORDER = {
 }
 
 
-class SammLongVideos:
+class SammLongVideos(Adapter):
     """Adapter of SAMM Long Videos."""
 
     name = "samm-lv"
 
-    def index(
-        self,
-        root: Path,
-        *,
-        annotation: Path | None = None,
-        frames: str | None = None,
-        apply_corrections: bool = True,
-        numbers: Numbers = "auto",
-    ) -> DatabaseIndex:
-        """List the movements of SAMM Long Videos; see `Adapter.index`."""
+    def _read(self, request: IndexRequest) -> DatabaseIndex:
+        """List the movements of SAMM Long Videos."""
         builder = IndexBuilder(
             self.name,
-            root,
-            frames=frames,
-            apply_corrections=apply_corrections,
-            numbers=numbers,
+            request,
             fractions=True,
         )
-        table = builder.find_table(
-            ANNOTATION_PATTERNS, annotation, lambda path: has_columns(path, COLUMNS)
-        )
+        table = builder.find_table(ANNOTATION_PATTERNS, lambda path: has_columns(path, COLUMNS))
         emotions = _emotions(builder)
         if not emotions:
             builder.note("no table of SAMM below the root: micro-movements have no emotion")

@@ -9,12 +9,12 @@ counter, of five to eight digits. The three cameras filmed the same people at on
 """
 
 import re
-from pathlib import Path
 
 from mol_pipeline.contract.errors import SourceError
-from mol_pipeline.databases.builder import AnnotatedClip, IndexBuilder, raw_before_cropped
-from mol_pipeline.databases.files import FrameFolder, best_first
-from mol_pipeline.databases.fitting import Numbers
+from mol_pipeline.databases.adapter import Adapter, IndexRequest
+from mol_pipeline.databases.annotated import AnnotatedClip
+from mol_pipeline.databases.builder import IndexBuilder
+from mol_pipeline.databases.files import FrameFolder, best_first, raw_before_cropped
 from mol_pipeline.databases.index import DatabaseIndex
 
 CLIP_NAME = re.compile(r"^s0*(\d+)_(ne|po|sur)_0*(\d+)$", re.IGNORECASE)
@@ -22,7 +22,7 @@ WORDS = {"ne": "negative", "po": "positive", "sur": "surprise"}
 CAMERAS = ("hs", "vis", "nir")
 
 
-class Smic:
+class Smic(Adapter):
     """Adapter of SMIC as one camera saw it.
 
     Args:
@@ -33,31 +33,20 @@ class Smic:
         self.camera = camera
         self.name = f"smic-{camera}"
 
-    def index(
-        self,
-        root: Path,
-        *,
-        annotation: Path | None = None,
-        frames: str | None = None,
-        apply_corrections: bool = True,
-        numbers: Numbers = "auto",
-    ) -> DatabaseIndex:
-        """List SMIC's clips; see `Adapter.index`. There is no annotation to name.
+    def _read(self, request: IndexRequest) -> DatabaseIndex:
+        """List SMIC's clips. There is no annotation to name.
 
         Raises:
             SourceError: If an annotation is named, or nothing is found.
         """
-        if annotation is not None:
+        if request.annotation is not None:
             raise SourceError(
-                f"--annotation {annotation}: SMIC has none, its labels are in the clips' names; "
-                "leave it out (SMIC-E has one: --dataset smic-e-hs)"
+                f"--annotation {request.annotation}: SMIC has none, its labels are in the "
+                "clips' names; leave it out (SMIC-E has one: --dataset smic-e-hs)"
             )
         builder = IndexBuilder(
             self.name,
-            root,
-            frames=frames,
-            apply_corrections=apply_corrections,
-            numbers=numbers,
+            request,
             rank=lambda parts: _rank(self.camera, parts),
         )
         found: dict[str, list[FrameFolder]] = {}

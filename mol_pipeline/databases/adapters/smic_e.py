@@ -12,10 +12,11 @@ inside the video and its onset comes before its offset.
 from collections.abc import Iterator
 from pathlib import Path
 
+from mol_pipeline.databases.adapter import Adapter, IndexRequest
 from mol_pipeline.databases.adapters.smic import CLIP_NAME, WORDS, clip_identity, of_another_camera
-from mol_pipeline.databases.builder import AnnotatedClip, IndexBuilder, raw_before_cropped
-from mol_pipeline.databases.files import FrameFolder, list_frames
-from mol_pipeline.databases.fitting import Numbers
+from mol_pipeline.databases.annotated import AnnotatedClip
+from mol_pipeline.databases.builder import IndexBuilder
+from mol_pipeline.databases.files import FrameFolder, list_frames, raw_before_cropped
 from mol_pipeline.databases.index import DatabaseIndex
 from mol_pipeline.databases.tables import (
     Columns,
@@ -43,7 +44,7 @@ OPTIONAL: Columns = {
 }
 
 
-class SmicE:
+class SmicE(Adapter):
     """Adapter of SMIC-E as one camera saw it.
 
     Args:
@@ -54,27 +55,15 @@ class SmicE:
         self.camera = camera
         self.name = f"smic-e-{camera}"
 
-    def index(
-        self,
-        root: Path,
-        *,
-        annotation: Path | None = None,
-        frames: str | None = None,
-        apply_corrections: bool = True,
-        numbers: Numbers = "auto",
-    ) -> DatabaseIndex:
-        """List the expressions of SMIC-E; see `Adapter.index`."""
+    def _read(self, request: IndexRequest) -> DatabaseIndex:
+        """List the expressions of SMIC-E."""
         builder = IndexBuilder(
             self.name,
-            root,
-            frames=frames,
-            apply_corrections=apply_corrections,
-            numbers=numbers,
+            request,
             rank=lambda parts: _rank(self.camera, parts),
         )
         table = builder.find_table(
             (f"SMIC*{self.camera}*E*annotation*.xls*",),
-            annotation,
             lambda path: has_columns(path, COLUMNS),
         )
         names = {name.strip().lower() for name in read_sheets(table)}
@@ -95,7 +84,7 @@ class SmicE:
     ) -> None:
         subject, host = clip_identity(row.text("filename"))
         intervals = list(_intervals(builder, row, host))
-        builder.corrector.word(subject, host, "emotion", row.text("emotion"))
+        builder.word(subject, host, "emotion", row.text("emotion"))
         if not intervals:
             first = row.text("first") or "empty"
             clip = _clip(subject, host, row, "", "")
@@ -103,7 +92,7 @@ class SmicE:
             builder.reject(clip, "no-long-video", words)
         for number, (onset, offset) in enumerate(intervals, start=1):
             name = host if number == 1 else f"{host}#{number}"
-            name = builder.corrector.word(subject, name, "clip", name)
+            name = builder.word(subject, name, "clip", name)
             if number > 1 and name in own_rows:
                 continue  # this table has a row for it
             clip = _clip(subject, name, row, str(onset), str(offset), first=number == 1)

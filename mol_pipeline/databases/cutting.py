@@ -1,0 +1,100 @@
+"""The frames of a clip: the folder that holds most of them, cut to the annotated interval."""
+
+from dataclasses import dataclass
+
+from mol_pipeline.contract.gaps import gaps_between
+from mol_pipeline.contract.manifest import KeyFrames
+from mol_pipeline.databases.annotated import AnnotatedClip
+from mol_pipeline.databases.candidates import Candidate, best_folder
+from mol_pipeline.databases.files import FrameFolder
+from mol_pipeline.databases.fitting import Numbers
+from mol_pipeline.databases.index import SourceVideo
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A clip with its frames, and what is odd about this copy."""
+
+    video: SourceVideo
+    notes: tuple[str, ...]
+
+
+def cut(
+    database: str,
+    clip: AnnotatedClip,
+    key_frames: KeyFrames,
+    folders: list[FrameFolder],
+    numbers: Numbers,
+    *,
+    renumbered: bool,
+    trust_folder: bool,
+) -> Cut:
+    """Choose the frames of a clip.
+
+    Args:
+        database: Its name.
+        clip: As it is annotated.
+        key_frames: Of it.
+        folders: That may hold its frames; at least one.
+        numbers: See `fitting.fit`.
+        renumbered: See `fitting.fit`.
+        trust_folder: Where the interval goes beyond a trimmed folder, end at its last frame.
+
+    Raises:
+        Misfit: If no folder's frames can be taken as the clip's.
+    """
+    best, why = best_folder(folders, key_frames, numbers, anew=renumbered)
+    key_frames = best.fit.key_frames
+    notes, remarks = [], [one for one in (why, best.fit.renumbered) if one]
+    if why:
+        notes.append(f"{clip.subject}/{clip.clip}: {why}")
+    if best.fit.renumbered:
+        notes.append("frames are numbered from the start of the clip; taken in order")
+    if trust_folder:
+        key_frames, words = _ended(key_frames, best.present[-1][0])
+        if words:
+            notes.append(f"{clip.clip}: {words}")
+            remarks.append(words)
+    chosen = best.fit.frames
+    low = key_frames.onset if key_frames.onset is not None else chosen[0][0]
+    high = key_frames.offset if key_frames.offset is not None else chosen[-1][0]
+    if low > best.present[0][0] or high < best.present[-1][0]:
+        notes.append("folders hold more frames than the annotated intervals; clips are cut")
+    video = _video(database, clip, key_frames, best, (low, high), remarks)
+    return Cut(video, tuple(notes))
+
+
+def _ended(key_frames: KeyFrames, last: int) -> tuple[KeyFrames, str]:
+    """Key frames that do not go beyond a folder's last frame, and what was done to them."""
+    offset, apex = key_frames.offset, key_frames.apex
+    if offset is None or offset <= last:
+        return key_frames, ""
+    changes: dict[str, object] = {"offset": last, "offset_source": "corrected"}
+    if apex is not None and apex > last:
+        changes |= {"apex": None, "apex_source": "absent"}
+    words = f"offset {offset} lies beyond the last frame {last}; cut there"
+    return key_frames.model_copy(update=changes), words
+
+
+def _video(
+    database: str,
+    clip: AnnotatedClip,
+    key_frames: KeyFrames,
+    best: Candidate,
+    interval: tuple[int, int],
+    remarks: list[str],
+) -> SourceVideo:
+    chosen = best.fit.frames
+    return SourceVideo(
+        database=database,
+        subject=clip.subject,
+        person=clip.person or f"{database}/{clip.subject}",
+        clip=clip.clip,
+        raw_label=clip.raw_label,
+        key_frames=key_frames,
+        folder=best.folder.relative,
+        frames=chosen,
+        missing=gaps_between((number for number, _ in chosen), *interval),
+        annotations={name: text for name, text in clip.annotations.items() if text},
+        remarks=(*remarks, *best.remarks),
+    )
