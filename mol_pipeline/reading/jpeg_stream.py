@@ -5,6 +5,10 @@ does not what another does. A picture whose codes cannot be read, whose data goe
 the last of its blocks or ends before it, or whose blocks are brighter than white, is not what
 the camera wrote. A changed byte that leaves a stream which can be read (a somewhat wrong
 brightness, say) is beyond this check.
+
+libjpeg-turbo is asked first, which is some thirty times faster: where it warns of nothing, and no
+block is at the end of what can be shown, the picture is whole. Codes are followed here where it
+warns, and for the words that say why.
 """
 
 import itertools
@@ -13,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import simplejpeg
 from numpy.typing import NDArray
 
 SOI, EOI, SOS, DHT, DRI, DQT = 0xD8, 0xD9, 0xDA, 0xC4, 0xDD, 0xDB
@@ -27,6 +32,11 @@ END, NO_CODE = 128, 255
 LONGEST_CODE = 16
 WHITE = 1024
 """A block's largest coefficient: eight times the distance from mid grey."""
+BLOCK_PX, WHITEST = 8, 255
+"""Side of a block, and the largest value of a pixel."""
+SATURATED = "a block is as dark or bright as can be shown"
+CORRUPT = ("Corrupt JPEG data", "Premature end")
+"""How libjpeg begins to tell of damage; it warns of harmless oddities too."""
 BROKEN = "its data holds what is no code"
 SHORT = "its data ends before its last block"
 
@@ -69,7 +79,33 @@ def jpeg_damage(content: bytes) -> str | None:
     Args:
         content: From its first marker on.
     """
+    warning = _warning(content)
+    if warning is None:
+        return None
     picture = _Picture()
+    damage = _followed(content, picture)
+    if damage is None and not picture.sequential and warning.startswith(CORRUPT):
+        return f"its data is damaged ({warning})"
+    return damage
+
+
+def _warning(content: bytes) -> str | None:
+    """What libjpeg says of the data; None if that is nothing and no block is beyond white.
+
+    One pixel a block is made, its mean. A mean beyond white or black, of brightness or of either
+    colour, is cut off there, so at least one of red, green and blue is at its end.
+    """
+    try:
+        means = simplejpeg.decode_jpeg(
+            content, "RGB", min_height=1, min_width=1, min_factor=BLOCK_PX, strict=True
+        )
+    except (ValueError, MemoryError) as error:
+        return str(error)
+    return SATURATED if means.min() == 0 or means.max() == WHITEST else None
+
+
+def _followed(content: bytes, picture: _Picture) -> str | None:
+    """What is wrong with a JPEG as its headers and codes say, which go into `picture`."""
     scans = 0
     at = 2
     try:
@@ -90,7 +126,7 @@ def jpeg_damage(content: bytes) -> str | None:
                 scans, at = scans + 1, end
             else:
                 _take_header(picture, marker, body)
-    except (IndexError, KeyError, ValueError):
+    except (IndexError, KeyError, ValueError, ZeroDivisionError):
         return "its headers contradict each other"
     except EOFError:
         return "it ends before its last marker"
