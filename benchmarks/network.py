@@ -24,7 +24,7 @@ from straightforward import ccc, correlation, straightforward
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from mol_model.config import PRESETS
+from mol_model.config.settings import PRESETS
 from mol_model.networks.mol.build import build_network
 from mol_model.networks.mol.network import MOL
 

@@ -28,7 +28,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from mol_model.clips.source import open_source
 from mol_model.clips.sums import clip_statistics
 from mol_model.clips.views import Normalisation, apply_view, centre_view
-from mol_model.config import PRESETS, RunConfig
+from mol_model.config.settings import PRESETS, RunConfig
 from mol_model.networks.mol.build import build_network
 from mol_model.protocols.folds import Fold
 from mol_model.runs.run import fit_to_data, load_data

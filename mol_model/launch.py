@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mol_model import distributed
-from mol_model.config import PRESETS, RunConfig
+from mol_model.config.settings import PRESETS, RunConfig
 from mol_model.reports.model_card import write_card
 from mol_model.reports.page import write_report, write_seeds_report
 from mol_model.runs.fold_jobs import RunProgress

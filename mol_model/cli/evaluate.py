@@ -149,7 +149,7 @@ def peers(
     The predictor is a function of yours; mol_model.scoring.peers says what it gets and gives. One
     JSON object goes to stdout.
     """
-    from mol_model.config import ProtocolConfig, RunConfig
+    from mol_model.config.settings import ProtocolConfig, RunConfig
     from mol_model.protocols.folds import make_folds
     from mol_model.runs.run import load_data
     from mol_model.scoring.peers import (

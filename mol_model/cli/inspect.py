@@ -5,8 +5,9 @@ from pathlib import Path
 
 import click
 
-from mol_model.cli.options import FOLDER, PRESET_NAMES, PROTOCOLS
+from mol_model.cli.options import FOLDER
 from mol_model.cli.program import main
+from mol_model.config.names import FLAVOURS, PRESET_NAMES, PROTOCOLS
 
 
 @main.command()
@@ -67,7 +68,7 @@ def folds(
 
     --shards and --index may be repeated: one for each database.
     """
-    from mol_model.config import ProtocolConfig
+    from mol_model.config.settings import ProtocolConfig
     from mol_model.protocols.plan import plan_folds, read_protocol
 
     if not shards and not indexes:
@@ -93,7 +94,7 @@ def folds(
 @click.option("--preset", type=click.Choice(PRESET_NAMES), default="paper", show_default=True)
 @click.option(
     "--flavour",
-    type=click.Choice(("paper", "release")),
+    type=click.Choice(FLAVOURS),
     default="paper",
     show_default=True,
     help="The paper's equations, or what the authors' released code computes.",
@@ -108,7 +109,7 @@ def folds(
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def model(preset: str, flavour: str, overrides: tuple[str, ...], as_json: bool) -> None:
     """Print the layers of the network, their shapes and parameters, and what a clip costs."""
-    from mol_model.config import PRESETS, ModelConfig
+    from mol_model.config.settings import PRESETS, ModelConfig
     from mol_model.networks.mol.summary import summarise
     from mol_pipeline.contract.settings import load_settings
 

@@ -6,13 +6,9 @@ from typing import Any
 
 import click
 
+from mol_model.config.names import PRECISIONS, PRESET_NAMES, SELECTION_NAMES
+
 FOLDER = click.Path(path_type=Path)
-FOLD_PROTOCOLS = ("loso", "composite", "cross", "leave-one-database-out", "k-fold")
-"""Protocols of many folds."""
-PROTOCOLS = (*FOLD_PROTOCOLS, "hold-out", "all")
-"""Names in `mol_model.config.ProtocolConfig`; a test keeps the two equal."""
-PRESET_NAMES = ("paper", "tiny")
-"""Names of `mol_model.config.PRESETS`; a test keeps the two equal."""
 
 SHARDS = click.option(
     "--shards",
@@ -41,16 +37,14 @@ RUN_OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("--steps", type=click.IntRange(min=1), help="Optimiser steps of a fold."),
     click.option(
         "--selection",
-        type=click.Choice(("last", "validation", "test-best")),
+        type=click.Choice(SELECTION_NAMES),
         help="Model that is tested: after the last step (default), best on people held out inside "
         "the training part, or best on the test fold (optimistic).",
     ),
     click.option("--init-from", type=FOLDER, help="Checkpoint whose weights training starts from."),
     click.option("--seed", type=int, help="Of weights, order and augmentation."),
     click.option("--seeds", help="Several runs, e.g. 0,1,2: mean and spread are reported."),
-    click.option(
-        "--precision", type=click.Choice(("float32", "tf32", "bf16")), help="Of the products."
-    ),
+    click.option("--precision", type=click.Choice(PRECISIONS), help="Of the products."),
     click.option("--compile", "compiled", is_flag=True, help="Compile the network."),
     click.option("--deterministic", is_flag=True, help="The same bits again, slower on CUDA."),
     DEVICE,

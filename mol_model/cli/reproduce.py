@@ -4,8 +4,9 @@ from typing import Any
 
 import click
 
-from mol_model.cli.options import DEVICE, FOLDER, PRESET_NAMES, names, numbers
+from mol_model.cli.options import DEVICE, FOLDER, names, numbers
 from mol_model.cli.program import main
+from mol_model.config.names import PRESET_NAMES
 
 
 @main.command()

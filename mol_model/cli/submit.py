@@ -4,8 +4,9 @@ from pathlib import Path
 
 import click
 
-from mol_model.cli.options import FOLD_PROTOCOLS, FOLDER, PRESET_NAMES, SHARDS
+from mol_model.cli.options import FOLDER, SHARDS
 from mol_model.cli.program import main
+from mol_model.config.names import FOLD_PROTOCOLS, PRESET_NAMES
 
 
 @main.command()
@@ -60,7 +61,7 @@ def submit(
     import shlex
     import sys
 
-    from mol_model.config import PRESETS, RunConfig
+    from mol_model.config.settings import PRESETS, RunConfig
     from mol_model.runs.slurm import LosoJobs, count_folds, fold_groups, loso_script
     from mol_model.runs.slurm import submit as submit_jobs
     from mol_pipeline.contract.settings import load_settings

@@ -5,8 +5,9 @@ from typing import Any
 
 import click
 
-from mol_model.cli.options import PROTOCOLS, names, numbers, run_options
+from mol_model.cli.options import names, numbers, run_options
 from mol_model.cli.program import main
+from mol_model.config.names import PROTOCOLS
 from mol_model.reports.text import result_text
 
 

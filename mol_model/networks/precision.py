@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 
-from mol_model.config import TrainingConfig
+from mol_model.config.settings import TrainingConfig
 
 
 def set_precision(training: TrainingConfig, device: torch.device) -> None:

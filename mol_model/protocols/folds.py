@@ -14,20 +14,11 @@ from typing import Protocol
 
 import numpy as np
 
-from mol_model.config import ProtocolConfig
+from mol_model.config.names import ProtocolName
+from mol_model.config.settings import ProtocolConfig
 from mol_pipeline.contract.errors import ConfigError, TrainingError
 from mol_pipeline.contract.manifest import ClipRecord
 from mol_pipeline.contract.names import file_name, person_name
-
-PROTOCOL_TITLES = {
-    "loso": "leave one subject out",
-    "composite": "composite database, leave one subject out",
-    "cross": "cross-database",
-    "leave-one-database-out": "leave one database out",
-    "k-fold": "k-fold grouped by subject",
-    "hold-out": "one split by subject",
-    "all": "training on all videos, no test",
-}
 
 COMPOSITE_MAPPING = "megc2019"
 """Label mapping by which the composite leaves out what MEGC 2019 leaves out."""
@@ -135,7 +126,7 @@ def make_folds(
             f"no video of class {', '.join(empty)}: a protocol over {len(classes)} classes needs "
             "all of them; choose other --classes or shards"
         )
-    folds = _PROTOCOLS[protocol.name](samples, protocol)
+    folds = _rule(protocol.name).folds(samples, protocol)
     if not folds:
         raise TrainingError(
             f"{protocol.name}: no fold has both training and test videos; the databases show "
@@ -282,13 +273,33 @@ def _pair_name(train: Sequence[str], test: str) -> str:
     return file_name(f"{'+'.join(train)}-to-{test}")
 
 
-_PROTOCOLS: dict[str, Callable[[Sequence[Sample], ProtocolConfig], list[Fold]]] = {
-    "loso": _leave_one_subject_out,
-    "composite": _composite,
-    "cross": _cross_database,
-    "leave-one-database-out": _leave_one_database_out,
-    "k-fold": _grouped_k_fold,
-    "hold-out": _hold_out,
-    "all": _all,
-}
-"""By the name in `ProtocolConfig`."""
+@dataclass(frozen=True)
+class _Rule:
+    """What a protocol is called in text, and how it makes folds."""
+
+    title: str
+    folds: Callable[[Sequence[Sample], ProtocolConfig], list[Fold]]
+
+
+def _rule(name: ProtocolName) -> _Rule:
+    """The rule of a protocol; the type checker refuses a name without one."""
+    match name:
+        case "loso":
+            return _Rule("leave one subject out", _leave_one_subject_out)
+        case "composite":
+            return _Rule("composite database, leave one subject out", _composite)
+        case "cross":
+            return _Rule("cross-database", _cross_database)
+        case "leave-one-database-out":
+            return _Rule("leave one database out", _leave_one_database_out)
+        case "k-fold":
+            return _Rule("k-fold grouped by subject", _grouped_k_fold)
+        case "hold-out":
+            return _Rule("one split by subject", _hold_out)
+        case "all":
+            return _Rule("training on all videos, no test", _all)
+
+
+def protocol_title(name: ProtocolName) -> str:
+    """What a protocol is called in text."""
+    return _rule(name).title

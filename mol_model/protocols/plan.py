@@ -8,14 +8,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from mol_model.config import ProtocolConfig, ProtocolDocument
+from mol_model.config.settings import ProtocolConfig, ProtocolDocument
 from mol_model.protocols.folds import (
     COMPOSITE_MAPPING,
-    PROTOCOL_TITLES,
     Fold,
     Sample,
     common_mapping,
     make_folds,
+    protocol_title,
     sample_of,
 )
 from mol_model.protocols.given import check_given_together, clips_of_document
@@ -90,7 +90,7 @@ class FoldPlan:
         people = len({sample.person for sample in self.samples})
         totals = ", ".join(f"{name} {n}" for name, n in self._by_class(self.samples).items())
         lines = [
-            f"{PROTOCOL_TITLES[self.protocol.name]}, mapping {self.mapping}"
+            f"{protocol_title(self.protocol.name)}, mapping {self.mapping}"
             f"{' (SYNTHETIC data)' if self.synthetic else ''}: {len(self.samples)} videos of "
             f"{people} people, {len(self.folds)} folds ({totals})",
             f"{'fold':28} {'train':>6} {'test':>5}  test videos by class",

@@ -11,7 +11,7 @@ from typing import Any
 import jinja2
 import torch
 
-from mol_model.config import RunConfig
+from mol_model.config.settings import RunConfig
 from mol_model.networks.mol.build import build_network
 from mol_model.runs.seeds import spreads_of, summarise_seeds
 from mol_model.scoring.documents import Metrics, RunDocument, read_checked

@@ -8,7 +8,7 @@ from typing import Any
 import jinja2
 import markupsafe
 
-from mol_model.config import RunConfig
+from mol_model.config.settings import RunConfig
 from mol_model.pictures.example import draw_confusion, draw_curves
 from mol_model.runs.seeds import spreads_of
 from mol_model.scoring.predictions import PREDICTIONS_NAME, load_predictions

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from mol_model.config import ProtocolConfig, Settings
+from mol_model.config.settings import ProtocolConfig, Settings
 from mol_model.runs.seeds import SCORES
 from mol_pipeline.contract.errors import ConfigError
 from mol_pipeline.contract.names import file_name

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mol_model.clips.shards import ShardSet
-from mol_model.config import RunConfig
+from mol_model.config.settings import RunConfig
 from mol_model.launch import RunRequest, settings_of
 from mol_model.protocols.folds import make_folds
 from mol_model.reproduction.document import Reproduction, Row, read_reproduction

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mol_model.clips.shards import ShardSet
-from mol_model.config import RunConfig
+from mol_model.config.settings import RunConfig
 from mol_model.protocols.folds import Fold
 from mol_model.reproduction.document import Row
 from mol_model.runs.directory import check_same, run_identity

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mol_model.clips.shards import ShardSet
-from mol_model.config import RunConfig, settings_that_count
+from mol_model.config.settings import RunConfig, settings_that_count
 from mol_model.runs.holds import TABLES_PATIENCE_S, held_alone
 from mol_model.runs.status import RUN_NAME
 from mol_model.scoring.documents import RunDocument, read_checked

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from mol_model.clips.shards import ShardSet
-from mol_model.config import RunConfig
-from mol_model.protocols.folds import PROTOCOL_TITLES, Fold
+from mol_model.config.settings import RunConfig
+from mol_model.protocols.folds import Fold, protocol_title
 from mol_model.scoring.evaluation import VideoPrediction, pooled_metrics
 from mol_model.scoring.predictions import PREDICTIONS_NAME, load_predictions
 from mol_model.scoring.remarks import listed
@@ -85,7 +85,7 @@ def run_metrics(
     metrics = {
         "synthetic": data.synthetic,
         "databases": list(data.databases),
-        "protocol": PROTOCOL_TITLES[config.protocol.name],
+        "protocol": protocol_title(config.protocol.name),
         "folds_of_protocol": of,
         "label_mapping": data.mapping,
         "selection": config.training.selection,

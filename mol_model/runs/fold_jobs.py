@@ -19,7 +19,7 @@ from mol_model import distributed
 from mol_model.clips.source import ClipSource
 from mol_model.clips.sums import ClipStatistics
 from mol_model.clips.views import Normalisation
-from mol_model.config import RunConfig
+from mol_model.config.settings import RunConfig
 from mol_model.pictures.example import draw_example
 from mol_model.protocols.folds import Fold
 from mol_model.runs.failures import LESS_MEMORY, named_failures, release_memory

@@ -22,7 +22,7 @@ from mol_model import distributed
 from mol_model.clips.shards import ShardSet
 from mol_model.clips.source import ClipSource, open_source
 from mol_model.clips.sums import ClipStatistics, clip_statistics
-from mol_model.config import RunConfig
+from mol_model.config.settings import RunConfig
 from mol_model.protocols.folds import Fold, make_folds
 from mol_model.runs.directory import open_run, run_identity
 from mol_model.runs.failures import named_failures

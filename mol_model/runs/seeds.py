@@ -9,7 +9,7 @@ from typing import Any
 
 from mol_model import distributed
 from mol_model.clips.shards import ShardSet
-from mol_model.config import RunConfig
+from mol_model.config.settings import RunConfig
 from mol_model.runs.fold_jobs import RunProgress
 from mol_model.runs.run import METRICS_NAME, RunOptions, SharedClips, choose_device, fit
 from mol_pipeline.contract.errors import ConfigError

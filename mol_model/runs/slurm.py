@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pydantic import Field, field_validator
 
-from mol_model.config import ProtocolConfig, Settings
+from mol_model.config.settings import ProtocolConfig, Settings
 from mol_model.protocols.plan import plan_folds
 from mol_pipeline.contract.directives import slurm_output
 from mol_pipeline.contract.errors import ConfigError, StoppedOnRequest, refusal

@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from mol_model.config import ModelConfig, RunConfig
+from mol_model.config.settings import ModelConfig, RunConfig
 from mol_model.networks.mol.build import build_network
 from mol_model.networks.mol.network import MOL
 from mol_model.networks.mol.release.weights import (

@@ -18,7 +18,7 @@ from mol_model.clips.shards import ClipBatch, ShardSet
 from mol_model.clips.source import ClipSource
 from mol_model.clips.sums import ClipStatistics, clip_statistics
 from mol_model.clips.views import ClipInputs, Normalisation, apply_view, random_view
-from mol_model.config import RunConfig, settings_that_count
+from mol_model.config.settings import RunConfig, settings_that_count
 from mol_model.networks.mol.build import build_network, has_unused_branch
 from mol_model.networks.mol.losses import LossTerms, joint_loss
 from mol_model.networks.mol.network import MOL

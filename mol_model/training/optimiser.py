@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from mol_model.config import TrainingConfig
+from mol_model.config.settings import TrainingConfig
 from mol_pipeline.contract.errors import ConfigError
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from mol_model.config import RunConfig
+from mol_model.config.settings import RunConfig
 from mol_model.networks.mol.network import MOL
 from mol_model.protocols.folds import Fold, Sample
 from mol_model.training.checkpoint import (

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mol_model.config import ProtocolDocument, RunConfig
+from mol_model.config.settings import ProtocolDocument, RunConfig
 from mol_model.protocols.plan import read_protocol
 from mol_model.reproduction.document import Reproduction, known_names, read_reproduction
 from mol_pipeline.config import BuildConfig

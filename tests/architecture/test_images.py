@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mol_model.config import PRESETS
+from mol_model.config.settings import PRESETS
 
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"

@@ -13,8 +13,6 @@ import pytest
 import torch
 
 from mol_model.cli import main
-from mol_model.cli.options import PRESET_NAMES
-from mol_model.config import PRESETS
 from mol_model.networks.mol.build import build_network
 from mol_model.training.checkpoint import load_checkpoint, restore
 from tests.in_process import run_here
@@ -76,10 +74,6 @@ def test_model_prints_parameters_by_part():
     assert summary["parameters"] == sum(summary["by_part"].values())
     assert "flow" in run("model", "--preset", "tiny").stdout
     assert run("model", "--set", "use_flo=false").returncode == 3
-
-
-def test_the_names_in_help_are_those_of_the_presets():
-    assert set(PRESET_NAMES) == set(PRESETS)
 
 
 def test_ctrl_c_exits_130_and_the_next_run_continues(shards, tmp_path):

@@ -8,7 +8,7 @@ import click
 import pytest
 
 from mol_model.cli import main as moltrain
-from mol_model.config import PRESETS
+from mol_model.config.settings import PRESETS
 from mol_model.networks.mol.build import build_network
 from mol_model.runs.run import fit_to_data, load_data
 from mol_model.training.checkpoint import CheckpointRecord, save_checkpoint

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from mol_model.clips.source import ClipSource
-from mol_model.config import TINY, RunConfig, TrainingConfig
+from mol_model.config.settings import TINY, RunConfig, TrainingConfig
 from mol_model.inference.film import write_film
 from mol_model.networks.mol.network import MOLOutput
 from mol_model.protocols.folds import make_folds

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mol_model.config import TINY, DataConfig, RunConfig, TrainingConfig
+from mol_model.config.settings import TINY, DataConfig, RunConfig, TrainingConfig
 from mol_model.runs.progress import run_progress
 from mol_model.runs.run import RunOptions, fit, fit_to_data, load_data
 from mol_pipeline.contract.errors import ManifestError

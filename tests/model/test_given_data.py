@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from mol_model.clips.shards import ShardSet
-from mol_model.config import ProtocolConfig
+from mol_model.config.settings import ProtocolConfig
 from mol_model.protocols.plan import plan_folds
 from mol_pipeline.contract.errors import ConfigError
 from mol_pipeline.contract.manifest import Part, read_manifest, write_manifest

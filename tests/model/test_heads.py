@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mol_model.config import PRESETS, TINY, ModelConfig
+from mol_model.config.settings import PRESETS, TINY, ModelConfig
 from mol_model.networks.mol.build import build_network
 from mol_model.networks.mol.heads import ExpressionHead, FlowHead, LandmarkHead
 from mol_model.networks.mol.heads.correlation import Correlation

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from mol_model.config import TINY, ProtocolConfig, RunConfig, TrainingConfig
+from mol_model.config.settings import TINY, ProtocolConfig, RunConfig, TrainingConfig
 from mol_model.networks.mol.summary import summarise
 from mol_model.reports.model_card import write_card
 from mol_model.runs.run import RunOptions, fit, fit_to_data, load_data

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mol_model.config import TINY, FlowHeadConfig, ModelConfig
+from mol_model.config.settings import TINY, FlowHeadConfig, ModelConfig
 from mol_model.networks.mol.build import build_network
 from mol_model.networks.mol.heads.expression import arrange
 from mol_model.networks.mol.losses import joint_loss

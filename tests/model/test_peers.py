@@ -12,7 +12,7 @@ from mol_model.cli import main
 from mol_model.clips.source import ClipSource
 from mol_model.clips.sums import clip_statistics
 from mol_model.clips.views import Normalisation
-from mol_model.config import TINY, ProtocolConfig, RunConfig, TrainingConfig
+from mol_model.config.settings import TINY, ProtocolConfig, RunConfig, TrainingConfig
 from mol_model.networks.mol.build import build_network
 from mol_model.protocols.folds import make_folds
 from mol_model.runs.run import fit_to_data, load_data

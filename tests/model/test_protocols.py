@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mol_model.cli.options import PROTOCOLS
-from mol_model.config import ProtocolConfig
-from mol_model.protocols.folds import PROTOCOL_TITLES, Sample, common_mapping, make_folds
+from mol_model.config.names import FOLD_PROTOCOLS
+from mol_model.config.settings import ProtocolConfig
+from mol_model.protocols.folds import Sample, common_mapping, make_folds
 from mol_pipeline.contract.errors import ConfigError, TrainingError
 
 CLASSES = ("a", "b", "c")
@@ -31,7 +31,7 @@ def several_databases(draw):
     return samples
 
 
-@pytest.mark.parametrize("name", [name for name in PROTOCOLS if name not in ("hold-out", "all")])
+@pytest.mark.parametrize("name", FOLD_PROTOCOLS)
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(samples=several_databases())
 def test_no_protocol_puts_a_person_on_both_sides(name, samples):
@@ -154,9 +154,3 @@ def test_a_mapping_must_mean_the_same_everywhere():
         common_mapping([one, two], "z")
     with pytest.raises(ConfigError, match="no label mapping is common"):
         common_mapping([one, Document("three", z=three)], None)
-
-
-def test_the_names_in_help_are_those_of_the_settings():
-    assert set(PROTOCOLS) == set(PROTOCOL_TITLES)
-    for name in PROTOCOLS:
-        assert ProtocolConfig(name=name).name == name

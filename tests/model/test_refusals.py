@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mol_model.config import PRESETS, TINY
+from mol_model.config.settings import PRESETS, TINY
 from mol_model.networks.mol.build import build_network
 from mol_model.networks.mol.losses import joint_loss
 from mol_model.networks.mol.release.blocks import (

@@ -15,7 +15,7 @@ import yaml
 from click.testing import CliRunner
 
 from mol_model.cli import main
-from mol_model.config import PRESETS, RunConfig
+from mol_model.config.settings import PRESETS, RunConfig
 from mol_model.networks.mol.build import build_network
 from mol_model.reproduction import document as documents
 from mol_model.reproduction.document import known_names, read_reproduction

@@ -13,7 +13,7 @@ from mol_model import launch
 from mol_model.cli import main
 from mol_model.clips.source import ClipSource
 from mol_model.clips.sums import clip_statistics
-from mol_model.config import TINY, RunConfig, Settings, TrainingConfig, settings_that_count
+from mol_model.config.settings import TINY, RunConfig, Settings, TrainingConfig, settings_that_count
 from mol_model.runs import directory as run_directory
 from mol_model.runs import fold_jobs, holds
 from mol_model.runs import run as runs

@@ -15,7 +15,7 @@ from mol_model.clips import source as clip_source
 from mol_model.clips.source import ClipSource, open_source
 from mol_model.clips.sums import clip_statistics
 from mol_model.clips.views import Normalisation
-from mol_model.config import TINY, ExpressionInput, RunConfig, TrainingConfig
+from mol_model.config.settings import TINY, ExpressionInput, RunConfig, TrainingConfig
 from mol_model.networks.mol.build import build_network, has_unused_branch
 from mol_model.networks.mol.network import MOL
 from mol_model.networks.precision import set_precision

@@ -10,7 +10,14 @@ import torch
 from mol_model.clips.source import ClipSource
 from mol_model.clips.sums import clip_statistics
 from mol_model.clips.views import Normalisation
-from mol_model.config import PRESETS, TINY, DataConfig, ProtocolConfig, RunConfig, TrainingConfig
+from mol_model.config.settings import (
+    PRESETS,
+    TINY,
+    DataConfig,
+    ProtocolConfig,
+    RunConfig,
+    TrainingConfig,
+)
 from mol_model.protocols.folds import Fold, make_folds
 from mol_model.reports.page import write_report
 from mol_model.runs.run import RunOptions, fit, fit_to_data, load_data, select_folds

@@ -8,7 +8,7 @@ import torch
 
 from mol_model.clips.source import ClipSource, open_source
 from mol_model.clips.sums import clip_statistics
-from mol_model.config import TINY, DataConfig, ProtocolConfig, RunConfig, TrainingConfig
+from mol_model.config.settings import TINY, DataConfig, ProtocolConfig, RunConfig, TrainingConfig
 from mol_model.protocols.folds import make_folds
 from mol_model.runs.run import RunOptions, fit, fit_to_data, load_data
 from mol_model.training import optimiser as optimisation

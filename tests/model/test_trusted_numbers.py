@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from mol_model.clips.views import Normalisation, release_normalisation
-from mol_model.config import TINY, ProtocolConfig, RunConfig, TrainingConfig
+from mol_model.config.settings import TINY, ProtocolConfig, RunConfig, TrainingConfig
 from mol_model.inference.predict import _Look
 from mol_model.protocols.folds import make_folds
 from mol_model.reports.comparison import compare_runs

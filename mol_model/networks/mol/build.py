@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from mol_model.config import ModelConfig
+from mol_model.config.settings import ModelConfig
 from mol_model.networks.mol.blocks import (
     ChannelCorrespondenceConvolution,
     F5CBlock,

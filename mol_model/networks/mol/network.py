@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from mol_model.config import ExpressionInput
+from mol_model.config.settings import ExpressionInput
 from mol_model.networks.mol.blocks import Stem
 from mol_model.networks.mol.heads import ExpressionHead, FlowHead, LandmarkHead
 from mol_model.networks.mol.heads.expression import arrange

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from mol_model.config import ModelConfig
+from mol_model.config.settings import ModelConfig
 from mol_model.networks.mol.build import build_network
 
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mol_model.config import ExpressionInput
+from mol_model.config.settings import ExpressionInput
 
 
 def sequence_length(pairs: int, how: ExpressionInput) -> int:

@@ -8,6 +8,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from mol_model.config.names import (
+    PRESET_NAMES,
+    Flavour,
+    Precision,
+    PresetName,
+    ProtocolName,
+    Selection,
+)
+
 
 class Settings(BaseModel):
     """Base of all settings: immutable, no unknown keys."""
@@ -47,7 +56,7 @@ class FlowHeadConfig(Settings):
 class ModelConfig(Settings):
     """The network of MOL."""
 
-    flavour: Literal["paper", "release"] = "paper"
+    flavour: Flavour = "paper"
     """The paper's equations, or what the authors' released code computes (for its weights)."""
     classes: int = Field(default=5, ge=2, le=1000)
     """Expression classes (P Sec. 4.1.1)."""
@@ -153,7 +162,7 @@ class TrainingConfig(Settings):
     """Decoupled (AdamW); 0 is plain Adam (P)."""
     clip_gradient: float | None = Field(default=None, gt=0.0)
     """Largest norm of the gradient, or None."""
-    precision: Literal["float32", "tf32", "bf16"] = "float32"
+    precision: Precision = "float32"
     """Of the products: float32 as the release; tf32 rounds them on CUDA; bf16 is automatic mixed
     precision. Weights, losses and tests stay float32."""
     compile: bool = False
@@ -169,7 +178,7 @@ class TrainingConfig(Settings):
     """`balanced` weighs classes of the training part inversely to their clips; none: P."""
     seed: int = 0
     """Of weights, order and augmentation."""
-    selection: Literal["last", "validation", "test-best"] = "last"
+    selection: Selection = "last"
     """Which model is tested: the one after the last step; the best on people held out inside
     the training part; the best on the test part itself (R), which is optimistic and says so."""
     evaluate_every: int = Field(default=100, ge=1)
@@ -185,9 +194,7 @@ class TrainingConfig(Settings):
 class ProtocolConfig(Settings):
     """Which videos train and which test; see `mol_model.protocols.folds`."""
 
-    name: Literal[
-        "loso", "composite", "cross", "leave-one-database-out", "k-fold", "hold-out", "all"
-    ] = "loso"
+    name: ProtocolName = "loso"
     """`composite` is leave one subject out over several databases (MEGC 2019); `all` trains on
     everything and tests nothing, for pre-training."""
     train: tuple[str, ...] = ()
@@ -253,19 +260,25 @@ def _counting(settings: Settings) -> dict[str, Any]:
     return document
 
 
-PRESETS: dict[str, RunConfig] = {
-    "paper": RunConfig(),
-    "tiny": RunConfig(
-        model=TINY,
-        # So few steps see a clip about ten times: crops and flips would only make it harder.
-        data=DataConfig(brightness=0.2, flip=False, random_crop=False),
-        training=TrainingConfig(
-            steps=200,
-            batch_size=8,
-            learning_rate=3e-3,
-            schedule="cosine",
-            clip_gradient=1.0,
-            flow_pairs=3,
-        ),
-    ),
-}
+def _preset(name: PresetName) -> RunConfig:
+    match name:
+        case "paper":
+            return RunConfig()
+        case "tiny":
+            return RunConfig(
+                model=TINY,
+                # So few steps see a clip about ten times: crops and flips would make it harder.
+                data=DataConfig(brightness=0.2, flip=False, random_crop=False),
+                training=TrainingConfig(
+                    steps=200,
+                    batch_size=8,
+                    learning_rate=3e-3,
+                    schedule="cosine",
+                    clip_gradient=1.0,
+                    flow_pairs=3,
+                ),
+            )
+
+
+PRESETS: dict[str, RunConfig] = {name: _preset(name) for name in PRESET_NAMES}
+"""By name. The type checker refuses a name without a preset."""
