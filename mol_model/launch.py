@@ -1,20 +1,21 @@
 """From what a user asked for to a finished run with its report."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mol_model import distributed
-from mol_model.config.settings import PRESETS, RunConfig
+from mol_model.config.run_layout import REPORT_NAME
+from mol_model.config.settings import RunConfig, resolve_settings
 from mol_model.reports.model_card import write_card
 from mol_model.reports.page import write_report, write_seeds_report
 from mol_model.runs.fold_jobs import RunProgress
 from mol_model.runs.holds import TABLES_PATIENCE_S, held_alone
-from mol_model.runs.run import RunOptions, choose_device, fit, fit_to_data, load_data
+from mol_model.runs.options import RunOptions
+from mol_model.runs.run import choose_device, fit, fit_to_data, load_data
 from mol_model.runs.seeds import fit_seeds
 from mol_pipeline.contract.errors import ConfigError
-from mol_pipeline.contract.settings import load_settings
 from mol_pipeline.contract.stopping import listen_for_stop
 
 
@@ -23,7 +24,7 @@ class RunRequest:
     """A run as the command line names it."""
 
     shards: tuple[Path, ...]
-    out: Path
+    options: RunOptions
     preset: str = "paper"
     classes: str | None = None
     config_file: Path | None = None
@@ -31,23 +32,15 @@ class RunRequest:
     """`key=value`, over the file and the preset."""
     seeds: tuple[int, ...] = ()
     """Several: one run each, and their spread."""
-    device: str = "auto"
-    jobs: int | None = None
-    folds: tuple[str, ...] = ()
-    overwrite: bool = False
 
+    def settings(self) -> RunConfig:
+        """The settings that it resolves to, before they are fitted to the data.
 
-def settings_of(request: RunRequest) -> RunConfig:
-    """The settings that a request resolves to, before they are fitted to the data.
-
-    Raises:
-        ConfigError: If one is unknown or wrong.
-    """
-    overrides = request.overrides
-    if len(request.seeds) == 1:
-        overrides = (*overrides, f"training.seed={request.seeds[0]}")
-    base = PRESETS[request.preset].model_dump(mode="json")
-    return load_settings(RunConfig, request.config_file, overrides, base=base)
+        Raises:
+            ConfigError: If one is unknown or wrong.
+        """
+        seed = self.seeds[0] if len(self.seeds) == 1 else None
+        return resolve_settings(self.preset, self.config_file, self.overrides, seed)
 
 
 def launch(
@@ -60,25 +53,18 @@ def launch(
     Raises:
         MolError: Of the kind that tells what is wrong; see `runs.fit`.
     """
-    config = settings_of(request)
-    device = request.device
+    config, options = request.settings(), request.options
     if distributed.rank() > 0:
         on_progress = _say_nothing
     with listen_for_stop():
         if distributed.started_by_torchrun():
-            if request.jobs not in (None, 1):
+            if options.jobs not in (None, 1):
                 raise ConfigError("--jobs: torchrun trains one fold at a time in all processes")
-            device = str(distributed.join(choose_device(device)))
+            own = distributed.join(choose_device(options.device))
+            options = replace(options, device=str(own))
         try:
             data = load_data(request.shards, request.classes, config)
             config = fit_to_data(config, data)
-            options = RunOptions(
-                out=request.out,
-                device=device,
-                jobs=request.jobs,
-                folds=request.folds,
-                overwrite=request.overwrite,
-            )
             if len(request.seeds) > 1:
                 metrics = fit_seeds(
                     data,
@@ -89,14 +75,14 @@ def launch(
                     on_progress=on_progress,
                 )
                 if distributed.rank() == 0:
-                    write_seeds_report(request.out, metrics)
-                    write_card(request.out)
+                    write_seeds_report(options.out, metrics)
+                    write_card(options.out)
             else:
                 metrics = fit(data, config, options, on_progress=on_progress)
-                _report(request.out, metrics, config)
+                _report(options.out, metrics, config)
         finally:
             distributed.leave()
-    return metrics, request.out / "report.html"
+    return metrics, options.out / REPORT_NAME
 
 
 def _say_nothing(progress: RunProgress) -> None:

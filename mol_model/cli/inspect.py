@@ -139,7 +139,7 @@ def import_release(file: Path, out: Path | None, as_json: bool) -> None:
     Nothing in FILE is executed. The report comes first; then, if keys are missing or
     unknown, the exit code is 7 and nothing is written.
     """
-    from mol_model.training.checkpoint import import_release_file
+    from mol_model.training.release_import import import_release_file
 
     report = import_release_file(file, out)
     parts = {

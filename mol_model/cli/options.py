@@ -1,12 +1,13 @@
 """Options that commands share, and what is parsed of them here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
 from mol_model.config.names import PRECISIONS, PRESET_NAMES, SELECTION_NAMES
+from mol_model.runs.options import RunOptions
 
 FOLDER = click.Path(path_type=Path)
 
@@ -70,6 +71,17 @@ def run_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in reversed(RUN_OPTIONS):
         command = option(command)
     return command
+
+
+def where_and_how(given: Mapping[str, Any]) -> RunOptions:
+    """Place, device, folds of a run, from what the command line has of them."""
+    return RunOptions(
+        out=given["out"],
+        device=given["device"],
+        jobs=given["jobs"],
+        folds=names(given["folds"]),
+        overwrite=given["overwrite"],
+    )
 
 
 def names(listed: str | None) -> tuple[str, ...]:

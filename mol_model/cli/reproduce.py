@@ -4,9 +4,17 @@ from typing import Any
 
 import click
 
-from mol_model.cli.options import DEVICE, FOLDER, names, numbers
+from mol_model.cli.options import DEVICE, FOLDER, numbers, where_and_how
 from mol_model.cli.program import main
 from mol_model.config.names import PRESET_NAMES
+
+
+def _peer(words: str) -> tuple[str, str]:
+    """Name of a row and its predictor, from `ROW=PREDICTOR`."""
+    row, separator, predictor = words.partition("=")
+    if not (separator and row and predictor):
+        raise click.BadParameter(f"{words!r}: must read ROW=PREDICTOR", param_hint="--peer")
+    return row, predictor
 
 
 @main.command()
@@ -47,20 +55,24 @@ def reproduce(
     from mol_model.reproduction.timing import estimate_text, measure
     from mol_model.runs.progress import run_progress
 
-    given["seeds"], given["folds"] = numbers(given["seeds"]), names(given["folds"])
-    given["overrides"] += (f"training.steps={steps}",) if steps else ()
-    peers = []
-    for one in peer_rows:
-        row, separator, predictor = one.partition("=")
-        if not (separator and row and predictor):
-            raise click.BadParameter(f"{one!r}: must read ROW=PREDICTOR", param_hint="--peer")
-        peers.append((row, predictor))
-    plan = make_plan(ReproductionRequest(name=name, peers=tuple(peers), **given))
+    request = ReproductionRequest(
+        name=name,
+        shards=given["shards"],
+        options=where_and_how(given),
+        preset=given["preset"],
+        overrides=(*given["overrides"], *([f"training.steps={steps}"] if steps else ())),
+        seeds=numbers(given["seeds"]),
+        peers=tuple(map(_peer, peer_rows)),
+        peer_weights=given["peer_weights"],
+    )
+    plan = make_plan(request)
     click.echo(plan.text(), err=not dry_run)
     if dry_run:
         left = [unit for unit in plan.units if unit.finished < len(unit.folds)]
         click.echo(
-            estimate_text(left, measure(left, given["device"])) if left else "nothing is left"
+            estimate_text(left, measure(left, request.options.device))
+            if left
+            else "nothing is left"
         )
         return
     with run_progress() as on_progress:

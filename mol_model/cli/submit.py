@@ -1,12 +1,19 @@
 """The command that queues a run on SLURM."""
 
+import shlex
+import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mol_model.cli.options import FOLDER, SHARDS
 from mol_model.cli.program import main
 from mol_model.config.names import FOLD_PROTOCOLS, PRESET_NAMES
+
+if TYPE_CHECKING:
+    from mol_model.runs.slurm import LosoJobs
 
 
 @main.command()
@@ -35,64 +42,15 @@ from mol_model.config.names import FOLD_PROTOCOLS, PRESET_NAMES
     "virtual environment of this command.",
 )
 @click.option("--dry-run", is_flag=True, help="Print the script; write and submit nothing.")
-def submit(
-    shards: tuple[Path, ...],
-    out: Path,
-    preset: str,
-    protocol: str,
-    classes: str | None,
-    config_file: Path | None,
-    overrides: tuple[str, ...],
-    folds_per_task: int,
-    at_once: int | None,
-    partition: str | None,
-    account: str | None,
-    time_limit: str,
-    gres: str,
-    cpus: int,
-    memory: str,
-    setup: tuple[str, ...],
-    dry_run: bool,
-) -> None:
+def submit(out: Path, dry_run: bool, **given: Any) -> None:
     """Train leave one subject out as SLURM jobs: an array of folds, then a job that pools.
 
     A task that reaches its time limit saves its state and is queued again.
     """
-    import shlex
-    import sys
-
-    from mol_model.config.settings import PRESETS, RunConfig
-    from mol_model.runs.slurm import LosoJobs, count_folds, fold_groups, loso_script
+    from mol_model.runs.slurm import count_folds, fold_groups, loso_script
     from mol_model.runs.slurm import submit as submit_jobs
-    from mol_pipeline.contract.settings import load_settings
 
-    # Refuse a wrong setting of the training now, not in a job an hour later.
-    base = PRESETS[preset].model_dump(mode="json")
-    changes = (*overrides, f"protocol.name={protocol}")
-    config = load_settings(RunConfig, config_file, changes, base=base)
-    options = [] if config_file is None else ["--config", str(config_file.resolve())]
-    for override in overrides:
-        options += ["--set", override]
-    if not setup and sys.prefix != sys.base_prefix:
-        setup = (f"source {shlex.quote(sys.prefix)}/bin/activate",)
-    document = {
-        "shards": [str(directory.resolve()) for directory in shards],
-        "out": str(out.resolve()),
-        "preset": preset,
-        "classes": classes,
-        "protocol": config.protocol.model_dump(mode="json"),
-        "options": options,
-        "folds_per_task": folds_per_task,
-        "most_tasks_at_once": at_once,
-        "partition": partition,
-        "account": account,
-        "time": time_limit,
-        "gres": None if gres == "none" else gres,
-        "cpus": cpus,
-        "memory": memory,
-        "setup": list(setup),
-    }
-    jobs = load_settings(LosoJobs, None, base=document)
+    jobs = _jobs(out, given)
     groups = fold_groups(count_folds(jobs), jobs.folds_per_task)
     script = loso_script(jobs, groups)
     if dry_run:
@@ -101,3 +59,33 @@ def submit(
     array, pool = submit_jobs(jobs, script, len(groups))
     click.echo(f"array {array}: {len(groups)} tasks; then job {pool} pools into {out}")
     click.echo(f"script and logs: {jobs.directory}", err=True)
+
+
+def _jobs(out: Path, given: Mapping[str, Any]) -> "LosoJobs":
+    """What is asked of SLURM, from what the command line has of it."""
+    from mol_model.config.settings import resolve_settings
+    from mol_model.runs.slurm import LosoJobs
+    from mol_pipeline.contract.settings import load_settings
+
+    config_file, overrides = given["config_file"], given["overrides"]
+    # Refuse a wrong setting of the training now, not in a job an hour later.
+    changes = (*overrides, f"protocol.name={given['protocol']}")
+    config = resolve_settings(given["preset"], config_file, changes)
+    options = [] if config_file is None else ["--config", str(config_file.resolve())]
+    for override in overrides:
+        options += ["--set", override]
+    setup = given["setup"]
+    if not setup and sys.prefix != sys.base_prefix:
+        setup = (f"source {shlex.quote(sys.prefix)}/bin/activate",)
+    document = {
+        "shards": [str(directory.resolve()) for directory in given["shards"]],
+        "out": str(out.resolve()),
+        "protocol": config.protocol.model_dump(mode="json"),
+        "options": options,
+        "most_tasks_at_once": given["at_once"],
+        "time": given["time_limit"],
+        "gres": None if given["gres"] == "none" else given["gres"],
+        "setup": list(setup),
+    }
+    same = ("preset", "classes", "folds_per_task", "partition", "account", "cpus", "memory")
+    return load_settings(LosoJobs, None, base=document | {name: given[name] for name in same})

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from mol_model.cli.options import names, numbers, run_options
+from mol_model.cli.options import numbers, run_options, where_and_how
 from mol_model.cli.program import main
 from mol_model.config.names import PROTOCOLS
 from mol_model.reports.text import result_text
@@ -32,16 +32,12 @@ def _launch(protocol: dict[str, object], **given: Any) -> None:
         raise click.UsageError("name --seed or --seeds, not both")
     request = RunRequest(
         shards=given["shards"],
-        out=given["out"],
+        options=where_and_how(given),
         preset=given["preset"],
         classes=given["classes"],
         config_file=given["config_file"],
         overrides=(*given["overrides"], *shortcuts),
         seeds=numbers(given["seeds"]) if given["seed"] is None else (given["seed"],),
-        device=given["device"],
-        jobs=given["jobs"],
-        folds=names(given["folds"]),
-        overwrite=given["overwrite"],
     )
     with run_progress() as on_progress:
         metrics, report = launch(request, on_progress)

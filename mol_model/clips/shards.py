@@ -7,17 +7,16 @@ import queue
 import signal
 import threading
 from collections.abc import Generator, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from mol_model import distributed
+from mol_model.clips.batch import ClipBatch
 from mol_model.protocols.folds import Sample, common_mapping, sample_of
 from mol_model.protocols.given import check_given_together
 from mol_pipeline.contract.errors import ConfigError, ManifestError
@@ -43,63 +42,6 @@ def _begin_reading(number: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with_parent()
     leave_stopping_to_parent()
-
-
-@dataclass(frozen=True)
-class ClipBatch:
-    """Clips as they are stored, one row each."""
-
-    frames: Tensor
-    """uint8 `[B, t, 144, 144]`."""
-    flow: Tensor
-    """float16 `[B, t-1, 2, 144, 144]`."""
-    landmarks: Tensor
-    """float32 `[B, t, 68, 2]`."""
-    labels: Tensor
-    """int64 `[B]`."""
-    clips: tuple[int, ...]
-    """Numbers of the clips in their `ShardSet`."""
-
-    def tensors(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Frames, flow, landmarks and labels."""
-        return self.frames, self.flow, self.landmarks, self.labels
-
-    def _with(self, tensors: Iterable[Tensor], clips: Sequence[int]) -> "ClipBatch":
-        frames, flow, landmarks, labels = tensors
-        return ClipBatch(frames, flow, landmarks, labels, tuple(clips))
-
-    def to(self, device: torch.device) -> "ClipBatch":
-        """The same clips on a device."""
-        moved = (tensor.to(device, non_blocking=True) for tensor in self.tensors())
-        return self._with(moved, self.clips)
-
-    def pin_memory(self) -> "ClipBatch":
-        """The same clips in memory from which a CUDA device copies by itself."""
-        return self._with((tensor.pin_memory() for tensor in self.tensors()), self.clips)
-
-    def take(self, rows: Sequence[int]) -> "ClipBatch":
-        """Some of the clips, by row."""
-        index = torch.as_tensor(rows, device=self.frames.device)
-        taken = (tensor.index_select(0, index) for tensor in self.tensors())
-        return self._with(taken, [self.clips[row] for row in rows])
-
-    def empty_like(self, count: int, device: torch.device) -> "ClipBatch":
-        """Room for many clips on a device, to be filled."""
-        room = (
-            torch.empty((count, *tensor.shape[1:]), dtype=tensor.dtype, device=device)
-            for tensor in self.tensors()
-        )
-        return self._with(room, range(count))
-
-    def fill(self, first: int, part: "ClipBatch") -> None:
-        """Put clips into the rows from `first` on."""
-        for whole, tensor in zip(self.tensors(), part.tensors(), strict=True):
-            whole[first : first + len(tensor)] = tensor.to(whole.device)
-
-    def share_memory(self) -> None:
-        """Move the clips, in place, to memory that other processes can see."""
-        for tensor in self.tensors():
-            tensor.share_memory_()
 
 
 class ShardSet(Dataset[ClipBatch | ManifestError]):

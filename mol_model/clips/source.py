@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 import torch
 
-from mol_model.clips.shards import ClipBatch, ShardSet
+from mol_model.clips.batch import ClipBatch
+from mol_model.clips.shards import ShardSet
 from mol_pipeline.contract.stopping import refuse_if_asked
 
 logger = logging.getLogger(__name__)

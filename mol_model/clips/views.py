@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mol_model.clips.shards import ClipBatch
+from mol_model.clips.batch import ClipBatch
 
 MIRRORED = torch.tensor(
     [

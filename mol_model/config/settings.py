@@ -4,6 +4,7 @@ Marks as in `docs/paper-map.md`: P the paper says, R the authors' release does, 
 assume (a decision record tells why).
 """
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,6 +17,7 @@ from mol_model.config.names import (
     ProtocolName,
     Selection,
 )
+from mol_pipeline.contract.settings import load_settings
 
 
 class Settings(BaseModel):
@@ -282,3 +284,20 @@ def _preset(name: PresetName) -> RunConfig:
 
 PRESETS: dict[str, RunConfig] = {name: _preset(name) for name in PRESET_NAMES}
 """By name. The type checker refuses a name without a preset."""
+
+
+def resolve_settings(
+    preset: str,
+    config_file: Path | None = None,
+    overrides: tuple[str, ...] = (),
+    seed: int | None = None,
+) -> RunConfig:
+    """Settings from a preset, a file, `key=value` overrides and a seed; later wins.
+
+    Raises:
+        ConfigError: If one is unknown or wrong.
+    """
+    if seed is not None:
+        overrides = (*overrides, f"training.seed={seed}")
+    base = PRESETS[preset].model_dump(mode="json")
+    return load_settings(RunConfig, config_file, overrides, base=base)

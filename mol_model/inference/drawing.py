@@ -5,6 +5,7 @@ from pathlib import Path
 
 import av
 
+from mol_model.config.run_layout import FLOW_NAME, LANDMARKS_NAME, PICTURE_NAMES, WARP_NAME
 from mol_model.inference.estimate import ExampleClip, WindowEstimate
 from mol_model.inference.film import source_pace, write_film
 from mol_model.inference.mapping import points_to_source
@@ -17,8 +18,7 @@ from mol_pipeline.stages.footage import read_pictures
 
 FILM = "annotated.mp4"
 STILL = "frame.png"
-FIGURES = ("flow.png", "warp.png", "landmarks.png")
-DRAWN = (FILM, STILL, *FIGURES)
+DRAWN = (FILM, STILL, *PICTURE_NAMES)
 
 Seen = Sequence[tuple[PreparedWindow, WindowEstimate]]
 
@@ -106,14 +106,14 @@ def draw_figures(example: ExampleClip, folder: Path) -> None:
     labels = [str(number) for number in example.source_frames]
     if example.flow is not None:
         title = "the network's flow between the frames of a clip"
-        draw_flow(example.frames, example.flow, folder / FIGURES[0], title=title, labels=labels)
+        draw_flow(example.frames, example.flow, folder / FLOW_NAME, title=title, labels=labels)
         title = "later frame warped back by the network's flow (Eq. 11)"
-        draw_warp(example.frames, example.flow, folder / FIGURES[1], title=title, labels=labels)
+        draw_warp(example.frames, example.flow, folder / WARP_NAME, title=title, labels=labels)
     if example.landmarks is not None:
         draw_landmark_frames(
             example.frames[1:],
             example.landmarks,
-            folder / FIGURES[2],
+            folder / LANDMARKS_NAME,
             title="landmarks: Dlib cyan, the network red",
             truth=example.dlib,
             labels=labels[1:],

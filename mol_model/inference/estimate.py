@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mol_model.clips.shards import ClipBatch
+from mol_model.clips.batch import ClipBatch
 from mol_model.clips.views import Normalisation
 from mol_model.inference.mapping import points_to_source, vectors_to_source
 from mol_model.inference.video import PreparedWindow

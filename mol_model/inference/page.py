@@ -7,8 +7,9 @@ from pathlib import Path
 
 import jinja2
 
+from mol_model.config.run_layout import FLOW_NAME, LANDMARKS_NAME, WARP_NAME
 from mol_model.inference.document import Identity
-from mol_model.inference.drawing import FIGURES, FILM, STILL
+from mol_model.inference.drawing import FILM, STILL
 from mol_model.inference.predict import VideoResult
 from mol_pipeline.contract.escaping import link as safe_link
 from mol_pipeline.contract.files import write_atomically
@@ -20,12 +21,12 @@ CAPTIONS = {
     STILL: "A frame of the annotated film. Green: the face that is followed. Cyan: Dlib's "
     "landmarks. Red: the network's. Arrows: the network's flow, magnified as the strip says, "
     "relative to the head (the alignment has taken the head's motion out).",
-    FIGURES[0]: "The clip that moves most, in the crop that the network sees, and the flow between "
+    FLOW_NAME: "The clip that moves most, in the crop that the network sees, and the flow between "
     "its frames. Hue is the direction as on the wheel, saturation the length.",
-    FIGURES[1]: "The later frame of each pair, warped back to the earlier by the network's flow "
+    WARP_NAME: "The later frame of each pair, warped back to the earlier by the network's flow "
     "(Eq. 11 and Fig. 5 of the paper). Where the flow is right, the error after is darker than "
     "the error before.",
-    FIGURES[2]: "Landmarks in the same clip (Fig. 6 of the paper).",
+    LANDMARKS_NAME: "Landmarks in the same clip (Fig. 6 of the paper).",
 }
 
 PAGE = """<!doctype html>

@@ -8,6 +8,7 @@ import torch
 
 from mol_model.clips.source import ClipSource
 from mol_model.clips.views import Normalisation
+from mol_model.config.run_layout import FLOW_NAME, LANDMARKS_NAME, WARP_NAME
 from mol_model.networks.mol.network import MOL
 from mol_model.networks.precision import exact_products
 from mol_model.pictures.figures import (
@@ -50,18 +51,18 @@ def draw_example(
         draw_flow(
             frames,
             flow,
-            directory / "flow.png",
+            directory / FLOW_NAME,
             title=f"{name}: TV-L1 above, the network's flow below",
             truth=inputs.flow[0].float().cpu().numpy(),
         )
         draw_warp(
-            frames, flow, directory / "warp.png", title=f"{name}: warped by the network's flow"
+            frames, flow, directory / WARP_NAME, title=f"{name}: warped by the network's flow"
         )
     if output.landmarks is not None:
         draw_landmark_frames(
             frames[1:],
             output.landmarks[0].float().cpu().numpy(),
-            directory / "landmarks.png",
+            directory / LANDMARKS_NAME,
             title=f"{name}: Dlib cyan, the network red",
             truth=inputs.landmarks[0].cpu().numpy(),
         )

@@ -24,6 +24,7 @@ from mol_pipeline.contract.documents import Unreadable, read_document
 from mol_pipeline.contract.errors import ConfigError
 from mol_pipeline.contract.index_document import IndexDocument, read_index
 from mol_pipeline.contract.manifest import Manifest
+from mol_pipeline.contract.validation import first_problem
 
 MEGC_2019 = {
     "casme2": {"negative": 88, "positive": 32, "surprise": 25},
@@ -118,10 +119,8 @@ def read_protocol(path: Path) -> ProtocolDocument:
     except Unreadable as error:
         raise ConfigError(f"--protocol {path}: {error}") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "document"
         raise ConfigError(
-            f"--protocol {path}: {where}: {first['msg']}; see manifests/protocol.schema.json"
+            f"--protocol {path}: {first_problem(error)}; see manifests/protocol.schema.json"
         ) from error
 
 

@@ -1,16 +1,21 @@
 """Runs beside each other: scores, what was set differently, and whose videos changed."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mol_model.runs.run import METRICS_NAME
-from mol_model.runs.seeds import SCORES
+from mol_model.config.run_layout import (
+    METRICS_NAME,
+    PREDICTIONS_NAME,
+    SETTINGS_NAME,
+    finished_directories,
+    runs_in,
+)
 from mol_model.scoring.documents import Metrics, read_checked
-from mol_model.scoring.evaluation import VideoPrediction
-from mol_model.scoring.predictions import PREDICTIONS_NAME, load_predictions
+from mol_model.scoring.predictions import VideoPrediction, load_predictions
+from mol_model.scoring.scores import ALL_SCORES, SCORES, Score
 from mol_pipeline.contract.documents import Unreadable, a_kind, read_yaml
 from mol_pipeline.contract.errors import ManifestError
 
@@ -53,7 +58,7 @@ class Comparison:
         lines.append(f"{'':32}{head}")
         for name, values in self.scores.items():
             cells = "".join(f"{_number(value):>{width}}" for value in values)
-            lines.append(f"{name.replace('_', ' '):32}{cells}")
+            lines.append(f"{_label(name):32}{cells}")
         for name, settings in self.settings.items():
             cells = "".join(f"{value!s:>{width}}" for value in settings)
             lines.append(f"{name:32}{cells}")
@@ -76,34 +81,44 @@ def compare_runs(directories: Sequence[Path]) -> Comparison:
         ManifestError: If a directory holds no finished run.
     """
     metrics = [_read_metrics(path) for path in directories]
-    settings = [_flat(_read_settings(path)) for path in directories]
-    names = sorted({key for one in settings for key in one}, key=str)
-    differing = {
-        name: [one.get(name) for one in settings]
-        for name in names
-        if any(one.get(name) != settings[0].get(name) for one in settings)
-    }
-    parts = sorted({fold for one in metrics for fold in one.get("by_fold", {})})
-    scores = {score: [_score(one, score) for one in metrics] for score in SCORES} | {
-        f"{fold}: {score}": [_score(one.get("by_fold", {}).get(fold, {}), score) for one in metrics]
-        for fold in parts
-        for score in SCORES
-    }
-    warnings = [
-        f"the runs differ in {key.replace('_', ' ')}: {', '.join(str(m.get(key)) for m in metrics)}"
-        for key in MUST_AGREE
-        if len({str(one.get(key) or None) for one in metrics}) > 1
-    ]
     predictions = [_predictions(path) for path in directories]
+    first, *others = predictions
     return Comparison(
         runs=tuple(str(path) for path in directories),
-        scores={
-            name: values for name, values in scores.items() if any(v is not None for v in values)
-        },
-        settings=differing,
-        warnings=tuple(warnings),
-        changes=tuple(_change(predictions[0], other) for other in predictions[1:]),
+        scores=beside(metrics),
+        settings=differing([_flat(_read_settings(path)) for path in directories]),
+        warnings=tuple(disagreements(metrics)),
+        changes=tuple(_change(first, other) for other in others),
     )
+
+
+def differing(settings: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Settings that are not the same in all runs, by name, with the value of each run."""
+    names = sorted({name for of_run in settings for name in of_run}, key=str)
+    values = {name: [of_run.get(name) for of_run in settings] for name in names}
+    return {name: row for name, row in values.items() if any(value != row[0] for value in row)}
+
+
+def beside(metrics: Sequence[Mapping[str, Any]]) -> dict[str, list[float | None]]:
+    """Scores that any run has, of all folds and then of each that is a result of its own."""
+    rows = {score.key: [_score(of_run, score) for of_run in metrics] for score in ALL_SCORES}
+    for fold in sorted({fold for of_run in metrics for fold in of_run.get("by_fold", {})}):
+        of_fold = [of_run.get("by_fold", {}).get(fold, {}) for of_run in metrics]
+        rows |= {
+            f"{fold}: {score.key}": [_score(part, score) for part in of_fold]
+            for score in ALL_SCORES
+        }
+    return {name: row for name, row in rows.items() if any(value is not None for value in row)}
+
+
+def disagreements(metrics: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Warnings of that by which the scores are of different things."""
+    return [
+        f"the runs differ in {key.replace('_', ' ')}: "
+        f"{', '.join(str(of_run.get(key)) for of_run in metrics)}"
+        for key in MUST_AGREE
+        if len({str(of_run.get(key) or None) for of_run in metrics}) > 1
+    ]
 
 
 def _read_metrics(directory: Path) -> dict[str, Any]:
@@ -116,13 +131,12 @@ def _read_metrics(directory: Path) -> dict[str, Any]:
 
 def _one_run(directory: Path) -> Path:
     """The run itself, or that of the first of its seeds."""
-    candidates = (directory, *sorted(directory.glob("seed-*")))
-    return next((path for path in candidates if (path / "config.yaml").is_file()), directory)
+    return next(iter(runs_in(directory)), directory)
 
 
 def _read_settings(directory: Path) -> dict[str, Any]:
     """Settings of a run; none of what `moltrain evaluate` wrote."""
-    path = _one_run(directory) / "config.yaml"
+    path = _one_run(directory) / SETTINGS_NAME
     try:
         document = read_yaml(path)
     except FileNotFoundError:
@@ -144,12 +158,17 @@ def _flat(document: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _score(metrics: dict[str, Any], score: str) -> float | None:
+def _score(metrics: Mapping[str, Any], score: Score) -> float | None:
     if metrics.get("spread"):
-        spread = metrics["spread"].get(score)
+        spread = metrics["spread"].get(score.key)
         return spread["mean"] if spread else None
-    part, name = SCORES[score]
-    return metrics[part][name] if metrics.get(part) else None
+    return score.of(metrics)
+
+
+def _label(name: str) -> str:
+    """A score as people read it, with the way that is better."""
+    score = SCORES[name.rpartition(": ")[2]]
+    return f"{name.replace('_', ' ')} {'↑' if score.better == 'higher' else '↓'}"
 
 
 def _number(value: float | None) -> str:
@@ -159,27 +178,22 @@ def _number(value: float | None) -> str:
 def _predictions(directory: Path) -> list[VideoPrediction]:
     """Predictions of a run, of the first seed where there are several, or of an evaluation."""
     run = _one_run(directory)
-    places = [path.parent for path in sorted(run.glob(f"folds/*/{PREDICTIONS_NAME}"))]
+    places = finished_directories(run)
     if (run / PREDICTIONS_NAME).is_file():
         places.append(run)
-    return [one for place in places for one in load_predictions(place)]
+    return [prediction for place in places for prediction in load_predictions(place)]
 
 
 def _change(before: list[VideoPrediction], after: list[VideoPrediction]) -> dict[str, Any]:
     """Videos that only one of two runs got right, of those that both classified."""
-    headless = [name for name, run in (("first", before), ("second", after)) if _no_class(run)]
     # A pair of databases may test a video again: then its fold tells the predictions apart.
-    by_fold = any(len({one.key for one in run}) < len(run) for run in (before, after))
+    by_fold = any(len({video.key for video in run}) < len(run) for run in (before, after))
     old, new = (
-        {(*one.key, one.fold if by_fold else ""): one for one in run} for run in (before, after)
+        {(*video.key, video.fold if by_fold else ""): video for video in run}
+        for run in (before, after)
     )
     shared = old.keys() & new.keys()
-    why = ""
-    if headless:
-        why = f"the {' and the '.join(headless)} of the two has no expression head"
-    elif not shared:
-        why = "no video is in both"
-    if why:
+    if why := _incomparable(before, after, shared=bool(shared)):
         return {"videos": 0, "gained": 0, "lost": 0, "p": None, "why": why}
     right = [(_right(old[key]), _right(new[key])) for key in shared]
     gained = sum(later and not earlier for earlier, later in right)
@@ -187,12 +201,19 @@ def _change(before: list[VideoPrediction], after: list[VideoPrediction]) -> dict
     return {"videos": len(shared), "gained": gained, "lost": lost, "p": mcnemar(gained, lost)}
 
 
-def _no_class(run: list[VideoPrediction]) -> bool:
-    return any(not one.probabilities for one in run)
+def _incomparable(
+    before: list[VideoPrediction], after: list[VideoPrediction], *, shared: bool
+) -> str:
+    """Why the classes of two runs cannot be compared; nothing if they can."""
+    runs = {"first": before, "second": after}
+    headless = [name for name, run in runs.items() if any(not video.probabilities for video in run)]
+    if headless:
+        return f"the {' and the '.join(headless)} of the two has no expression head"
+    return "" if shared else "no video is in both"
 
 
-def _right(one: VideoPrediction) -> bool:
-    return one.predicted == one.label
+def _right(video: VideoPrediction) -> bool:
+    return video.predicted == video.label
 
 
 def mcnemar(gained: int, lost: int) -> float:

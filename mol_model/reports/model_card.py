@@ -11,52 +11,28 @@ from typing import Any
 import jinja2
 import torch
 
+from mol_model.config.run_layout import (
+    CARD_NAME,
+    METRICS_NAME,
+    RUN_NAME,
+    SETTINGS_NAME,
+    seed_directory,
+)
 from mol_model.config.settings import RunConfig
 from mol_model.networks.mol.build import build_network
 from mol_model.runs.seeds import spreads_of, summarise_seeds
 from mol_model.scoring.documents import Metrics, RunDocument, read_checked
 from mol_model.scoring.remarks import remarks
+from mol_model.scoring.scores import ALL_SCORES
 from mol_pipeline.contract.errors import ConfigError
 from mol_pipeline.contract.escaping import code, markdown
 from mol_pipeline.contract.files import write_atomically
 from mol_pipeline.contract.settings import load_settings
 
-CARD = "MODEL_CARD.md"
-METRICS_NAME = "metrics.json"
 NEEDED = ("protocol", "databases", "classes", "folds", "videos", "selection", "selection_means")
 """What the card says of a run's scores."""
-
-NUMBERS = (
-    # name, score in `repeats.SCORES`, factor, unit, the simple answer's number and its name
-    ("accuracy", "accuracy", 100, "%", ("majority_class", "accuracy"), "majority class"),
-    ("WF1", "weighted_f1", 100, "%", ("majority_class", "weighted_f1"), "majority class"),
-    ("UF1", "unweighted_f1", 100, "%", ("majority_class", "unweighted_f1"), "majority class"),
-    (
-        "UAR",
-        "unweighted_average_recall",
-        100,
-        "%",
-        ("majority_class", "unweighted_average_recall"),
-        "majority class",
-    ),
-    (
-        "AEPE of the flow",
-        "average_end_point_error_px",
-        1,
-        "px",
-        ("flow", "zero_flow_end_point_error_px"),
-        "no motion",
-    ),
-    (
-        "NME of the landmarks",
-        "inter_ocular_nme_percent",
-        1,
-        "%",
-        ("landmarks", "mean_shape_nme_percent"),
-        "mean shape",
-    ),
-    ("failure rate at 10 %", "failure_rate_percent_at_10", 1, "%", None, ""),
-)
+DECIMALS = 2
+"""Of every score, beside its spread over seeds."""
 
 TEMPLATE = """\
 # Model card: MOL on {{ m.databases|text }}, {{ m.protocol|text }}
@@ -148,11 +124,11 @@ def write_card(directory: Path) -> Path:
     Raises:
         ConfigError: If the directory holds no finished run.
     """
-    metrics = _read(directory, "metrics.json")
+    metrics = _read(directory, METRICS_NAME)
     seeds = metrics.get("seeds") or [metrics.get("seed", 0)]
-    of_one = directory / f"seed-{seeds[0]}" if "seeds" in metrics else directory
-    run, first = _read(of_one, "run.json"), _read(of_one, "metrics.json")
-    config = load_settings(RunConfig, of_one / "config.yaml")
+    of_one = seed_directory(directory, seeds[0]) if "seeds" in metrics else directory
+    run, first = _read(of_one, RUN_NAME), _read(of_one, METRICS_NAME)
+    config = load_settings(RunConfig, of_one / SETTINGS_NAME)
     parts = (
         ("expression", config.model.use_expression),
         ("flow", config.model.use_flow),
@@ -173,7 +149,7 @@ def write_card(directory: Path) -> Path:
         remarks=remarks(metrics),
         rows=_all_rows(metrics, first),
     )
-    target = directory / CARD
+    target = directory / CARD_NAME
     write_atomically(target, card.encode())
     return target
 
@@ -201,17 +177,19 @@ def _all_rows(metrics: Mapping[str, Any], first: Mapping[str, Any]) -> list[dict
 def _rows(spread: Mapping[str, Any], first: Mapping[str, Any]) -> list[dict[str, str]]:
     """Lines of the table of numbers; those of heads that are left out are missing."""
     rows = []
-    for name, score, factor, unit, simple, simple_name in NUMBERS:
-        if score not in spread:
+    for score in ALL_SCORES:
+        found = spread.get(score.key)
+        if found is None:
             continue
-        found = spread[score]
         deviation = found["standard_deviation"]
-        words = "" if deviation is None else f" ± {factor * deviation:.2f}"
-        known = (first.get(simple[0]) or {}).get(simple[1]) if simple else None
-        answer = "" if known is None else f"{factor * known:.2f} {unit} ({simple_name})"
-        rows.append(
-            {"name": name, "value": f"{factor * found['mean']:.2f}{words} {unit}", "simple": answer}
-        )
+        mean = f"{score.factor * found['mean']:.{DECIMALS}f}"
+        words = "" if deviation is None else f" ± {score.factor * deviation:.{DECIMALS}f}"
+        known = score.of_trivial(first)
+        answer = ""
+        if known is not None and score.trivial is not None:
+            answer = f"{score.text(known, DECIMALS)} ({score.trivial.name})"
+        value = f"{mean}{words} {score.unit}"
+        rows.append({"name": score.name, "value": value, "simple": answer})
     return rows
 
 

@@ -8,11 +8,20 @@ from typing import Any
 import jinja2
 import markupsafe
 
+from mol_model.config.run_layout import (
+    CONFUSION_NAME,
+    CURVES_NAME,
+    PICTURE_NAMES,
+    REPORT_NAME,
+    finished_directories,
+    seed_directory,
+)
 from mol_model.config.settings import RunConfig
 from mol_model.pictures.example import draw_confusion, draw_curves
 from mol_model.runs.seeds import spreads_of
-from mol_model.scoring.predictions import PREDICTIONS_NAME, load_predictions
+from mol_model.scoring.predictions import load_predictions
 from mol_model.scoring.remarks import remarks
+from mol_model.scoring.scores import TASK_TITLES, scores_of
 from mol_model.training.metric_log import read_metric_log
 from mol_pipeline.contract.files import write_atomically
 from mol_pipeline.contract.settings import dump_settings
@@ -50,27 +59,13 @@ was chosen on its test part. These numbers must not stand beside honest ones.</p
 {{ m.folds_of_protocol }} folds of the protocol: not its result yet.</p>{% endif %}
 {% macro scores(part) %}
 <table>
-{% if part.recognition %}
-<tr><th>Expression<th>this model<th>always “{{ part.majority_class.class }}”
-<tr><td>accuracy<td>{{ pct(part.recognition.accuracy) }}<td>{{ pct(part.majority_class.accuracy) }}
-<tr><td>weighted F1 (WF1)<td>{{ pct(part.recognition.weighted_f1) }}
- <td>{{ pct(part.majority_class.weighted_f1) }}
-<tr><td>unweighted F1 (UF1)<td>{{ pct(part.recognition.unweighted_f1) }}
- <td>{{ pct(part.majority_class.unweighted_f1) }}
-<tr><td>unweighted average recall (UAR)<td>{{ pct(part.recognition.unweighted_average_recall) }}
- <td>{{ pct(part.majority_class.unweighted_average_recall) }}
-{% endif %}
-{% if part.flow %}
-<tr><th>Optical flow<th>this model<th>no motion
-<tr><td>average end-point error, px<td>{{ num(part.flow.average_end_point_error_px) }}
- <td>{{ num(part.flow.zero_flow_end_point_error_px) }}
-{% endif %}
-{% if part.landmarks %}
-<tr><th>Landmarks<th>this model<th>mean training shape
-<tr><td>inter-ocular NME, %<td>{{ num(part.landmarks.inter_ocular_nme_percent) }}
- <td>{{ num(part.landmarks.mean_shape_nme_percent) }}
-<tr><td>failure rate at 10 %, %<td>{{ num(part.landmarks.failure_rate_percent_at_10) }}<td>
-{% endif %}
+{% for task, title in tasks.items() if part[task] %}
+<tr><th>{{ title }}<th>this model<th>{{ scores_of(task)[0].trivial.name }}
+{%- if task == "recognition" %}: “{{ part.majority_class.class }}”{% endif %}
+{% for score in scores_of(task) %}
+<tr><td>{{ score.title }}<td>{{ score.text(score.of(part)) }}
+ <td>{{ score.text(score.of_trivial(part)) if score.trivial }}
+{% endfor %}{% endfor %}
 </table>
 {% endmacro %}
 {{ scores(m) }}
@@ -132,7 +127,7 @@ SEEDS_PAGE = """<!doctype html>
 <tr><td>{{ name.replace("_", " ") }}<td>{{ num(s.mean) }}<td>{{ num(s.standard_deviation) }}
  <td>{{ num(s.least) }}<td>{{ num(s.greatest) }}
 {% endfor %}{% endfor %}</table>
-<ul>{% for seed in m.seeds %}<li><a href="seed-{{ seed }}/report.html">seed {{ seed }}</a>
+<ul>{% for seed, place in places.items() %}<li><a href="{{ place }}">seed {{ seed }}</a>
 {% endfor %}</ul>
 </html>
 """
@@ -148,17 +143,23 @@ def write_seeds_report(out: Path, metrics: dict[str, Any]) -> Path:
             m=metrics,
             remarks=remarks(metrics),
             spreads=spreads_of(metrics),
+            places={seed: _report_of(seed) for seed in metrics["seeds"]},
         )
     )
-    target = out / "report.html"
+    target = out / REPORT_NAME
     write_atomically(target, page.encode())
     return target
+
+
+def _report_of(seed: int) -> str:
+    """The page of one of several seeds, from the page of all."""
+    return (seed_directory(Path(), seed) / REPORT_NAME).as_posix()
 
 
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(autoescape=True)
     environment.globals["style"] = markupsafe.Markup(STYLE)
-    environment.globals["pct"] = lambda value: f"{100 * value:.1f} %"
+    environment.globals |= {"tasks": TASK_TITLES, "scores_of": scores_of}
     environment.globals["num"] = lambda value: f"{value:.3f}"
     return environment
 
@@ -169,18 +170,18 @@ def _title(metrics: dict[str, Any]) -> str:
 
 def write_report(out: Path, metrics: dict[str, Any], config: RunConfig) -> Path:
     """Draw the pictures of a finished run and write `report.html` into it."""
-    directories = sorted(path.parent for path in out.glob(f"folds/*/{PREDICTIONS_NAME}"))
+    directories = finished_directories(out)
     synthetic = metrics["synthetic"]
-    curves = out / "curves.png"
+    curves = out / CURVES_NAME
     draw_curves(
         {path.name: read_metric_log(path) for path in directories}, curves, synthetic=synthetic
     )
     pictures = {"curves": _base64(curves)}
     if "confusion" in metrics:
         draw_confusion(
-            metrics["confusion"], metrics["classes"], out / "confusion.png", synthetic=synthetic
+            metrics["confusion"], metrics["classes"], out / CONFUSION_NAME, synthetic=synthetic
         )
-        pictures["confusion"] = _base64(out / "confusion.png")
+        pictures["confusion"] = _base64(out / CONFUSION_NAME)
     examples = [
         (path.name, [_base64(image) for image in _pictures(path)])
         for path in directories[:MOST_EXAMPLES]
@@ -199,7 +200,7 @@ def write_report(out: Path, metrics: dict[str, Any], config: RunConfig) -> Path:
             settings=dump_settings(config),
         )
     )
-    target = out / "report.html"
+    target = out / REPORT_NAME
     write_atomically(target, page.encode())
     return target
 
@@ -228,11 +229,7 @@ def _fold_rows(directories: Sequence[Path]) -> list[list[str]]:
 
 
 def _pictures(directory: Path) -> list[Path]:
-    return [
-        path
-        for name in ("flow.png", "warp.png", "landmarks.png")
-        if (path := directory / name).is_file()
-    ]
+    return [path for name in PICTURE_NAMES if (path := directory / name).is_file()]
 
 
 def _base64(path: Path) -> str:

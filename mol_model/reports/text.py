@@ -4,14 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from mol_model.scoring.remarks import remarks
+from mol_model.scoring.scores import ALL_SCORES, SCORES
 
-RECOGNITION = (
-    ("accuracy", "accuracy"),
-    ("weighted_f1", "WF1"),
-    ("unweighted_f1", "UF1"),
-    ("unweighted_average_recall", "UAR"),
-)
-"""Scores by key, and their short names."""
+OF_A_DATABASE = (SCORES["unweighted_f1"], SCORES["unweighted_average_recall"])
+"""What MEGC 2019 prints of each part of the composite."""
 
 
 def result_text(metrics: Mapping[str, Any]) -> str:
@@ -43,35 +39,26 @@ def result_text(metrics: Mapping[str, Any]) -> str:
         lines += [f"{name}: {part['videos']} videos", *_score_lines(part)]
     parts = metrics.get("by_database", {})
     for name, part in parts.items() if len(parts) > 1 else ():
-        if "recognition" in part:
-            got = part["recognition"]
-            lines.append(
-                f"  {name}: {part['videos']} videos, UF1 {100 * got['unweighted_f1']:.1f} %, "
-                f"UAR {100 * got['unweighted_average_recall']:.1f} %"
-            )
+        got = [
+            f"{score.short} {score.text(value)}"
+            for score in OF_A_DATABASE
+            if (value := score.of(part)) is not None
+        ]
+        if got:
+            lines.append(f"  {name}: {part['videos']} videos, {', '.join(got)}")
     return "\n".join(lines)
 
 
-def _score_lines(scores: Mapping[str, Any]) -> list[str]:
+def _score_lines(metrics: Mapping[str, Any]) -> list[str]:
+    """Each score that has a trivial answer, beside it."""
     lines = []
-    if "recognition" in scores:
-        got, base = scores["recognition"], scores["majority_class"]
-        lines += [
-            f"  {name:<9}{100 * got[key]:6.1f} %   (majority class {100 * base[key]:.1f} %)"
-            for key, name in RECOGNITION
-        ]
-    if "flow" in scores:
-        flow = scores["flow"]
-        lines.append(
-            f"  AEPE     {flow['average_end_point_error_px']:6.3f} px  "
-            f"(no motion {flow['zero_flow_end_point_error_px']:.3f} px)"
-        )
-    if "landmarks" in scores:
-        points = scores["landmarks"]
-        lines.append(
-            f"  NME      {points['inter_ocular_nme_percent']:6.2f} %   "
-            f"(mean shape {points['mean_shape_nme_percent']:.2f} %)"
-        )
+    for score in ALL_SCORES:
+        value, trivial = score.of(metrics), score.of_trivial(metrics)
+        if value is not None and trivial is not None and score.trivial is not None:
+            number = f"{score.factor * value:6.{score.decimals}f} {score.unit:<2}"
+            lines.append(
+                f"  {score.short:<9}{number}  ({score.trivial.name} {score.text(trivial)})"
+            )
     return lines
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from mol_model.config.settings import ProtocolConfig, Settings
-from mol_model.runs.seeds import SCORES
+from mol_model.scoring.scores import SCORES
 from mol_pipeline.contract.errors import ConfigError
 from mol_pipeline.contract.names import file_name
 from mol_pipeline.contract.settings import load_settings
@@ -90,7 +90,7 @@ class Reproduction(Settings):
     """Label mapping."""
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     metrics: tuple[str, ...] = Field(min_length=1)
-    """Keys of `mol_model.runs.seeds.SCORES`."""
+    """Keys of `mol_model.scoring.scores.SCORES`."""
     rows: tuple[Row, ...] = Field(min_length=1)
 
     @model_validator(mode="after")

@@ -4,12 +4,14 @@ import copy
 import json
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from mol_model import distributed
+from mol_model.config.run_layout import METRICS_NAME, REPORT_NAME, RUN_NAME
 from mol_model.config.settings import ModelConfig
 from mol_model.reports.model_card import write_card
 from mol_model.reports.page import write_report, write_seeds_report
@@ -21,9 +23,8 @@ from mol_model.reproduction.units import Unit
 from mol_model.runs.directory import clear_run
 from mol_model.runs.fold_jobs import RunProgress
 from mol_model.runs.holds import TABLES_PATIENCE_S, held_alone
-from mol_model.runs.run import METRICS_NAME, RunOptions, SharedClips, choose_device, fit
+from mol_model.runs.run import SharedClips, choose_device, fit
 from mol_model.runs.seeds import summarise_seeds
-from mol_model.runs.status import RUN_NAME
 from mol_pipeline.contract.errors import ConfigError, MolError, StoppedOnRequest, TrainingError
 from mol_pipeline.contract.files import write_atomically
 from mol_pipeline.contract.stopping import asked_to_stop, listen_for_stop
@@ -52,9 +53,9 @@ def reproduce(
     """
     if distributed.started_by_torchrun():
         raise ConfigError("reproduce: runs in one process; under torchrun use 'moltrain fit'")
-    device = choose_device(plan.request.device)
+    device = choose_device(plan.request.options.device)
     failures: dict[str, MolError] = {}
-    if plan.request.overwrite:
+    if plan.request.options.overwrite:
         for unit in plan.units:
             if (unit.directory / RUN_NAME).is_file():
                 with held_alone(unit.directory, patience_s=TABLES_PATIENCE_S):
@@ -68,8 +69,8 @@ def reproduce(
         _write_summaries(plan)
     finally:  # also when somebody interrupts it: what is finished can be read
         table = make_table(plan, {run: str(error) for run, error in failures.items()})
-        write_table(plan.request.out, table)
-        page = write_page(plan.request.out, table)
+        write_table(plan.request.options.out, table)
+        page = write_page(plan.request.options.out, table)
     _refuse(failures, page)
     return table, page
 
@@ -118,7 +119,7 @@ def _is_finished(unit: Unit) -> bool:
     Scores over some of the folds do not tell which: those are pooled again.
     """
     whole = len(unit.folds) == unit.folds_of_protocol
-    return whole and unit.metrics() is not None and (unit.directory / "report.html").is_file()
+    return whole and unit.metrics() is not None and (unit.directory / REPORT_NAME).is_file()
 
 
 def _share_clips(one: Unit, other: Unit) -> bool:
@@ -131,12 +132,11 @@ def _do(
     clips: SharedClips | None,
     on_progress: Callable[[RunProgress], None],
 ) -> None:
-    request = plan.request
-    options = RunOptions(
+    options = replace(
+        plan.request.options,
         out=unit.directory,
-        device=request.device,
-        jobs=request.jobs,
         folds=tuple(fold.name for fold in unit.folds),
+        overwrite=False,  # what was there is cleared before the first run
     )
     metrics = fit(unit.data, unit.config, options, clips=clips, on_progress=on_progress)
     with held_alone(unit.directory, patience_s=TABLES_PATIENCE_S):

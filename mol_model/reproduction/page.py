@@ -7,12 +7,11 @@ from typing import Any
 import jinja2
 import markupsafe
 
+from mol_model.config.run_layout import REPORT_NAME, seed_directory
 from mol_model.reports.page import STYLE
 from mol_model.reproduction.table import ours_text, paper_text
 from mol_pipeline.contract.escaping import link
 from mol_pipeline.contract.files import write_atomically
-
-PAGE_NAME = "report.html"
 
 PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>{{ t.source }}: {{ t.title }}</title>
@@ -27,7 +26,7 @@ PAGE = """<!doctype html>
  <td>{{ ours(row.scores.get(score, {})) }}
  {% if with_paper %}<td>{{ paper(row.scores.get(score, {})) }}{% endif %}{% endfor %}
  <td>{{ row.state }}{% if row.note %}: {{ row.note }}{% endif %}
- <td>{% for seed in row.seeds %}<a href="{{ row.run|link }}/seed-{{ seed }}/report.html">seed
+ <td>{% for seed in row.seeds %}<a href="{{ report_of(row.run, seed)|link }}">seed
  {{ seed }}</a> {% endfor %}
 {% endfor %}</table>
 {% if t.note %}<p>{{ t.note }}</p>{% endif %}
@@ -53,7 +52,8 @@ def write_page(out: Path, table: dict[str, Any]) -> Path:
         with_paper=any("paper" in one for row in table["rows"] for one in row["scores"].values()),
         ours=ours_text,
         paper=paper_text,
+        report_of=lambda run, seed: (seed_directory(Path(run), seed) / REPORT_NAME).as_posix(),
         image=lambda path: base64.b64encode((out / path).read_bytes()).decode(),
     )
-    write_atomically(out / PAGE_NAME, page.encode())
-    return out / PAGE_NAME
+    write_atomically(out / REPORT_NAME, page.encode())
+    return out / REPORT_NAME

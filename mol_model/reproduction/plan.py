@@ -1,17 +1,20 @@
 """The runs that a table or figure needs, over the shards that are given."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mol_model.clips.shards import ShardSet
-from mol_model.config.settings import RunConfig
-from mol_model.launch import RunRequest, settings_of
-from mol_model.protocols.folds import make_folds
+from mol_model.config.run_layout import seed_directory
+from mol_model.config.settings import RunConfig, resolve_settings
+from mol_model.protocols.folds import Fold, make_folds
 from mol_model.reproduction.document import Reproduction, Row, read_reproduction
 from mol_model.reproduction.given import match_shards
 from mol_model.reproduction.units import PeerUnit, Unit
+from mol_model.runs.options import RunOptions
 from mol_model.runs.run import fit_to_data, load_data, select_folds
+from mol_model.runs.seeds import refuse_repeated
 from mol_pipeline.contract.errors import ConfigError
 
 
@@ -22,17 +25,13 @@ class ReproductionRequest:
     name: str
     """Of a document that comes with the program, or path of another."""
     shards: tuple[Path, ...]
-    out: Path
+    options: RunOptions
+    """Of all runs; its folds are those of the document if empty."""
     preset: str = "paper"
     overrides: tuple[str, ...] = ()
     """`key=value`; what a row is about wins over them."""
     seeds: tuple[int, ...] = ()
     """Those of the document if empty."""
-    device: str = "auto"
-    jobs: int | None = None
-    folds: tuple[str, ...] = ()
-    """Those of the document if empty."""
-    overwrite: bool = False
     peers: tuple[tuple[str, str], ...] = ()
     """Name of a row, and the predictor that it is to be computed by."""
     peer_weights: Path | None = None
@@ -96,47 +95,27 @@ def make_plan(request: ReproductionRequest) -> Plan:
     """
     document = read_reproduction(request.name)
     seeds = request.seeds or document.seeds
-    if len(set(seeds)) < len(seeds):
-        raise ConfigError(f"--seeds {','.join(map(str, seeds))}: a seed is named twice")
-    peers = _named_peers(document, request)
+    refuse_repeated(seeds)
+    predictors = _named_peers(document, request)
     found, absent = match_shards(document.data, request.shards)
-    open_data: dict[tuple[object, ...], ShardSet] = {}
+    rows, missing = _rows_to_make(document, absent)
+    opened: dict[tuple[object, ...], ShardSet] = {}
     units: list[Unit] = []
-    peer_units: list[PeerUnit] = []
-    missing: dict[str, str] = {}
-    for row in {row.run: row for row in document.rows}.values():
-        lacking = [absent[key] for key in row.data if key in absent]
-        if lacking:
-            missing[row.run] = "; ".join(lacking)
-            continue
+    peers: list[PeerUnit] = []
+    for row in rows:
+        of_seeds = [_settings(document, row, request, seed) for seed in seeds]
         paths = [found[key] for key in row.data]
-        mapping = document.mapping_of(row)
-        for seed in seeds:
-            config = _settings(document, row, request, seed)
-            key = (*paths, mapping, config.protocol.name)
-            if key not in open_data:
-                open_data[key] = load_data(paths, mapping, config)
-            data = open_data[key]
-            folds = make_folds(data.samples, data.classes, config.protocol)
-            chosen = tuple(select_folds(folds, request.folds or document.folds))
-            directory = request.out / row.run
-            if row.peer is not None:
-                predictor = peers.get(row.name)
-                peer_units.append(PeerUnit(row, data, chosen, directory, predictor))
-                break  # a predictor has no seed
-            unit = Unit(
-                run=row.run,
-                seed=seed,
-                config=fit_to_data(config, data),
-                data=data,
-                folds=chosen,
-                folds_of_protocol=len(folds),
-                directory=directory / f"seed-{seed}",
-            )
-            if not request.overwrite:
-                unit.check_directory()
-            units.append(unit)
-    if not units and not any(peer.predictor for peer in peer_units):
+        data = _opened(opened, paths, document.mapping_of(row), of_seeds[0])
+        if row.peer is not None:
+            chosen, _ = _folds(document, request, data, of_seeds[0])
+            place = request.options.out / row.run
+            peers.append(PeerUnit(row, data, chosen, place, predictors.get(row.name)))
+            continue
+        units += [_unit(document, request, row, data, config) for config in of_seeds]
+    if not request.options.overwrite:
+        for unit in units:
+            unit.check_directory()
+    if not units and not any(peer.predictor for peer in peers):
         words = "; ".join(dict.fromkeys(missing.values()))
         raise ConfigError(
             f"{request.name}: none of its rows can be made: shards not given: {words}"
@@ -145,9 +124,65 @@ def make_plan(request: ReproductionRequest) -> Plan:
         document=document,
         request=request,
         units=tuple(units),
-        peers=tuple(peer_units),
+        peers=tuple(peers),
         missing=missing,
         unused=tuple(path for path in request.shards if path not in found.values()),
+    )
+
+
+def _rows_to_make(
+    document: Reproduction, absent: dict[str, str]
+) -> tuple[list[Row], dict[str, str]]:
+    """One row of each run whose shards are given; words for the others, by run."""
+    rows: list[Row] = []
+    missing: dict[str, str] = {}
+    for row in {row.run: row for row in document.rows}.values():
+        lacking = [absent[key] for key in row.data if key in absent]
+        if lacking:
+            missing[row.run] = "; ".join(lacking)
+        else:
+            rows.append(row)
+    return rows, missing
+
+
+def _opened(
+    opened: dict[tuple[object, ...], ShardSet],
+    paths: Sequence[Path],
+    mapping: str,
+    config: RunConfig,
+) -> ShardSet:
+    """The shards of a row, opened once for all rows that take the same of them."""
+    key = (*paths, mapping, config.protocol.name)
+    if key not in opened:
+        opened[key] = load_data(paths, mapping, config)
+    return opened[key]
+
+
+def _folds(
+    document: Reproduction, request: ReproductionRequest, data: ShardSet, config: RunConfig
+) -> tuple[tuple[Fold, ...], int]:
+    """The folds that are asked for, and how many the protocol has."""
+    folds = make_folds(data.samples, data.classes, config.protocol)
+    return tuple(select_folds(folds, request.options.folds or document.folds)), len(folds)
+
+
+def _unit(
+    document: Reproduction,
+    request: ReproductionRequest,
+    row: Row,
+    data: ShardSet,
+    config: RunConfig,
+) -> Unit:
+    chosen, count = _folds(document, request, data, config)
+    seed = config.training.seed
+    return Unit(
+        run=row.run,
+        seed=seed,
+        config=fit_to_data(config, data),
+        data=data,
+        folds=chosen,
+        folds_of_protocol=count,
+        directory=seed_directory(request.options.out / row.run, seed),
     )
 
 
@@ -156,15 +191,7 @@ def _settings(
 ) -> RunConfig:
     """Settings of a row: preset, then the user's, then what the row is about."""
     of_row = (f"{key}={json.dumps(value)}" for key, value in row.settings.items())
-    config = settings_of(
-        RunRequest(
-            shards=(),
-            out=request.out,
-            preset=request.preset,
-            overrides=(*request.overrides, *of_row),
-            seeds=(seed,),
-        )
-    )
+    config = resolve_settings(request.preset, None, (*request.overrides, *of_row), seed)
     return config.model_copy(update={"protocol": document.protocol_of(row)})
 
 

@@ -10,23 +10,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mol_model.reports.model_card import NUMBERS
+from mol_model.config.run_layout import LANDMARKS_NAME, WARP_NAME, fold_directory
 from mol_model.reproduction.document import Row
 from mol_model.reproduction.peers import peer_metrics
 from mol_model.reproduction.plan import Plan
 from mol_model.reproduction.units import Unit
 from mol_model.runs.seeds import summarise_seeds
 from mol_model.scoring.remarks import remarks
+from mol_model.scoring.scores import SCORES
 from mol_pipeline.contract.escaping import markdown
 from mol_pipeline.contract.files import write_atomically
 
 TABLE_NAME = "table.json"
 MARKDOWN_NAME = "table.md"
 
-PRINTED = {score: (name, factor, unit) for name, score, factor, unit, *_ in NUMBERS}
-"""Score -> its short name, what it is multiplied by, its unit."""
-
-PICTURES = {"warp": "warp.png", "landmarks": "landmarks.png"}
+PICTURES = {"warp": WARP_NAME, "landmarks": LANDMARKS_NAME}
 """Figure -> the picture that each fold draws of it."""
 
 
@@ -46,7 +44,7 @@ def make_table(plan: Plan, failures: dict[str, str]) -> dict[str, Any]:
         "synthetic": plan.synthetic,
         "marks": _marks(plan),
         "metrics": {
-            score: {"name": PRINTED[score][0], "unit": PRINTED[score][2]}
+            score: {"name": SCORES[score].name, "unit": SCORES[score].unit}
             for score in document.metrics
         },
         "figure": document.figure,
@@ -127,7 +125,7 @@ def _scores(
     spread = summarise_seeds(parts)["spread"] if parts else {}
     scores: dict[str, Any] = {}
     for score in plan.document.metrics:
-        factor = PRINTED[score][1]
+        factor = SCORES[score].factor
         if score in spread:
             one = spread[score]
             deviation = one["standard_deviation"]
@@ -146,10 +144,12 @@ def _pictures(plan: Plan, units: list[Unit]) -> list[str]:
     if plan.document.figure is None:
         return []
     return [
-        path.relative_to(plan.request.out).as_posix()
+        path.relative_to(plan.request.options.out).as_posix()
         for unit in units
         for fold in unit.folds
-        if (path := unit.directory / "folds" / fold.name / PICTURES[plan.document.figure]).is_file()
+        if (
+            path := fold_directory(unit.directory, fold.name) / PICTURES[plan.document.figure]
+        ).is_file()
     ]
 
 

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from mol_model.clips.shards import ShardSet
+from mol_model.config.run_layout import RUN_NAME
 from mol_model.config.settings import RunConfig
 from mol_model.protocols.folds import Fold
 from mol_model.reproduction.document import Row
 from mol_model.runs.directory import check_same, run_identity
 from mol_model.runs.finished import finished_folds, load_finished, run_metrics
-from mol_model.runs.status import RUN_NAME
 from mol_model.training.warm_start import start_record
 
 

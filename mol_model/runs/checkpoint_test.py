@@ -10,12 +10,13 @@ from mol_model.clips.shards import ShardSet
 from mol_model.clips.source import ClipSource, open_source
 from mol_model.clips.sums import clip_statistics
 from mol_model.clips.views import Normalisation, release_normalisation
+from mol_model.config.run_layout import CONFUSION_NAME, METRICS_NAME, TABLE_NAME
 from mol_model.networks.mol.network import MOL
 from mol_model.pictures.example import draw_confusion, draw_example
 from mol_model.protocols.folds import Fold
-from mol_model.runs.run import METRICS_NAME, choose_device
-from mol_model.scoring.evaluation import VideoPrediction, evaluate_fold, in_parts, pooled_metrics
-from mol_model.scoring.predictions import save_predictions, write_table
+from mol_model.runs.run import choose_device
+from mol_model.scoring.evaluation import evaluate_fold, in_parts, pooled_metrics
+from mol_model.scoring.predictions import VideoPrediction, save_predictions, write_table
 from mol_model.training.checkpoint import CheckpointRecord, load_model
 from mol_model.training.selection import SELECTIONS
 from mol_pipeline.contract.errors import ConfigError, TrainingError
@@ -63,7 +64,19 @@ def evaluate_checkpoint(
     for part in _parts(fold, data, record):
         normalisation = _normalisation(source, part, record)
         predictions += evaluate_fold(model, source, part, normalisation, shape)
-    metrics = {
+    metrics = _about(checkpoint, record, data) | pooled_metrics(predictions, data.classes)
+    data.check_unchanged()
+    out.mkdir(parents=True, exist_ok=True)
+    save_predictions(out, predictions)
+    write_table(out / TABLE_NAME, predictions, data.classes, synthetic=metrics["synthetic"])
+    _draw(source, part, metrics, model, normalisation, out)
+    write_atomically(out / METRICS_NAME, (json.dumps(metrics, indent=1) + "\n").encode())
+    return metrics
+
+
+def _about(checkpoint: Path, record: CheckpointRecord, data: ShardSet) -> dict[str, Any]:
+    """What a reader must know of the scores: of which model they are, on what."""
+    return {
         "synthetic": data.synthetic or record.synthetic,
         "databases": list(data.databases),
         "protocol": f"checkpoint {checkpoint.name} of fold {record.fold}",
@@ -77,15 +90,7 @@ def evaluate_checkpoint(
         "seed": record.config.training.seed,
         "manifest_hash": data.manifest_hash,
         "trained_on_manifest": record.manifest_hash,
-        **pooled_metrics(predictions, data.classes),
     }
-    data.check_unchanged()
-    out.mkdir(parents=True, exist_ok=True)
-    save_predictions(out, predictions)
-    write_table(out / "predictions.csv", predictions, data.classes, synthetic=metrics["synthetic"])
-    _draw(source, part, metrics, model, normalisation, out)
-    write_atomically(out / METRICS_NAME, (json.dumps(metrics, indent=1) + "\n").encode())
-    return metrics
 
 
 def _mapping(record: CheckpointRecord, given: str | None, checkpoint: Path) -> str:
@@ -164,6 +169,6 @@ def _draw(
         draw_confusion(
             metrics["confusion"],
             metrics["classes"],
-            out / "confusion.png",
+            out / CONFUSION_NAME,
             synthetic=metrics["synthetic"],
         )

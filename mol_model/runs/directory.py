@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from mol_model.clips.shards import ShardSet
+from mol_model.config.run_layout import FOLDS_NAME, RUN_NAME, SETTINGS_NAME, START_ANEW, another_run
 from mol_model.config.settings import RunConfig, settings_that_count
 from mol_model.runs.holds import TABLES_PATIENCE_S, held_alone
-from mol_model.runs.status import RUN_NAME
 from mol_model.scoring.documents import RunDocument, read_checked
 from mol_pipeline.contract.errors import ConfigError
 from mol_pipeline.contract.files import hash_document, write_atomically
@@ -67,7 +67,7 @@ def open_run(
         content = (json.dumps(document, indent=1) + "\n").encode()
         if not path.is_file() or path.read_bytes() != content:
             write_atomically(path, content)
-        write_atomically(out / "config.yaml", dump_settings(config).encode())
+        write_atomically(out / SETTINGS_NAME, dump_settings(config).encode())
 
 
 def _check_names(out: Path, folds: list[str]) -> None:
@@ -81,8 +81,18 @@ def _check_names(out: Path, folds: list[str]) -> None:
         old = next((name for name in before if name not in folds), before[0])
         raise ConfigError(
             f"{out}: holds a run whose folds have other names, e.g. {old}, from an earlier "
-            "version; choose another --out, or --overwrite to start anew"
+            f"version; {START_ANEW}"
         )
+
+
+def refuse_single_run(out: Path) -> None:
+    """Refuse to put runs of several seeds into the directory of one.
+
+    Raises:
+        ConfigError: If it holds one.
+    """
+    if (out / RUN_NAME).is_file():
+        raise ConfigError(f"{out}: holds a run of one seed; choose another --out")
 
 
 def clear_run(out: Path) -> None:
@@ -94,7 +104,7 @@ def clear_run(out: Path) -> None:
     Raises:
         TrainingError: If a process works on one of its folds.
     """
-    folds = out / "folds"
+    folds = out / FOLDS_NAME
     for fold in folds.iterdir() if folds.is_dir() else ():
         if fold.is_dir():
             with held_alone(fold):
@@ -137,7 +147,4 @@ def check_same(out: Path, identity: dict[str, Any], config: RunConfig) -> None:
         if before.get("config_hash") == whole:
             changed.remove("config_hash")
     if changed:
-        raise ConfigError(
-            f"{out}: holds a run with another {' and '.join(changed)}; choose another "
-            "--out, or --overwrite to start anew"
-        )
+        raise ConfigError(another_run(out, changed))

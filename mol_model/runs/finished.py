@@ -5,24 +5,20 @@ from pathlib import Path
 from typing import Any
 
 from mol_model.clips.shards import ShardSet
+from mol_model.config.run_layout import CHECKPOINT_NAME, PREDICTIONS_NAME, fold_directory
 from mol_model.config.settings import RunConfig
 from mol_model.protocols.folds import Fold, protocol_title
-from mol_model.scoring.evaluation import VideoPrediction, pooled_metrics
-from mol_model.scoring.predictions import PREDICTIONS_NAME, load_predictions
+from mol_model.scoring.evaluation import pooled_metrics
+from mol_model.scoring.predictions import VideoPrediction, load_predictions
 from mol_model.scoring.remarks import listed
 from mol_model.training.checkpoint import CheckpointRecord, has_checkpoint, read_record
 from mol_model.training.selection import SELECTIONS, people_of_model
 from mol_pipeline.contract.errors import TrainingError
 
 
-def fold_directory(run: Path, fold: Fold) -> Path:
-    """Where a fold of a run lies."""
-    return run / "folds" / fold.name
-
-
 def finished_folds(run: Path, folds: Sequence[Fold]) -> list[Fold]:
     """Those folds that have their predictions."""
-    return [fold for fold in folds if (fold_directory(run, fold) / PREDICTIONS_NAME).is_file()]
+    return [fold for fold in folds if (fold_directory(run, fold.name) / PREDICTIONS_NAME).is_file()]
 
 
 def load_finished(
@@ -41,7 +37,7 @@ def load_finished(
     """
     predictions: list[VideoPrediction] = []
     for fold in folds:
-        directory = fold_directory(run, fold)
+        directory = fold_directory(run, fold.name)
         found = load_predictions(directory)
         wanted = [data.videos[video] for video in fold.test]
         if {one.fold for one in found} - {fold.name} or sorted(
@@ -51,8 +47,8 @@ def load_finished(
                 f"{directory}: holds predictions of other videos than fold {fold.name} tests; "
                 "remove that directory, then run again"
             )
-        if has_checkpoint(directory / "checkpoint"):
-            record = read_record(directory / "checkpoint")
+        if has_checkpoint(directory / CHECKPOINT_NAME):
+            record = read_record(directory / CHECKPOINT_NAME)
             known = people_of_model(data.samples, fold, config, start)
             if (record.fold, set(record.people)) != (fold.name, known):
                 raise TrainingError(

@@ -19,14 +19,15 @@ from mol_model import distributed
 from mol_model.clips.source import ClipSource
 from mol_model.clips.sums import ClipStatistics
 from mol_model.clips.views import Normalisation
+from mol_model.config.run_layout import PREDICTIONS_NAME, RUN_NAME, run_of_fold
 from mol_model.config.settings import RunConfig
 from mol_model.pictures.example import draw_example
 from mol_model.protocols.folds import Fold
 from mol_model.runs.failures import LESS_MEMORY, named_failures, release_memory
 from mol_model.runs.holds import held_alone
-from mol_model.runs.status import RUN_NAME, marked_as_running
+from mol_model.runs.status import marked_as_running
 from mol_model.scoring.evaluation import evaluate_fold
-from mol_model.scoring.predictions import PREDICTIONS_NAME, save_predictions
+from mol_model.scoring.predictions import save_predictions
 from mol_model.training.fold import StepReport, train_fold
 from mol_pipeline.contract.errors import ManifestError, MolError, StoppedOnRequest, TrainingError
 from mol_pipeline.contract.files import hash_file
@@ -95,7 +96,7 @@ def _check_run(job: FoldJob) -> None:
     Raises:
         TrainingError: If another process started it anew, with other settings or data.
     """
-    path = job.directory.parent.parent / RUN_NAME
+    path = run_of_fold(job.directory) / RUN_NAME
     if job.run_sha256 and not (path.is_file() and hash_file(path) == job.run_sha256):
         raise TrainingError(
             f"{path}: another process started this run anew; choose another --out, or run again"

@@ -1,18 +1,9 @@
-"""A run: all folds of a protocol, several at once, resumed, pooled.
-
-config.yaml         settings, resolved; can be fed back with --config
-run.json            what the run is: data, protocol, settings, the names of its folds
-folds/NAME/         checkpoint, metrics.jsonl, tensorboard/, pictures; see `fold_state`
-predictions.csv     one line per held-out video
-metrics.json        pooled scores
-report.html         all of it to look at
-"""
+"""A run: all folds of a protocol, several at once, resumed, pooled."""
 
 import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,34 +13,20 @@ from mol_model import distributed
 from mol_model.clips.shards import ShardSet
 from mol_model.clips.source import ClipSource, open_source
 from mol_model.clips.sums import ClipStatistics, clip_statistics
+from mol_model.config.run_layout import METRICS_NAME, RUN_NAME, TABLE_NAME, fold_directory
 from mol_model.config.settings import RunConfig
 from mol_model.protocols.folds import Fold, make_folds
 from mol_model.runs.directory import open_run, run_identity
 from mol_model.runs.failures import named_failures
-from mol_model.runs.finished import finished_folds, fold_directory, load_finished, run_metrics
+from mol_model.runs.finished import finished_folds, load_finished, run_metrics
 from mol_model.runs.fold_jobs import FoldJob, RunProgress, Shared, run_folds, run_folds_here
 from mol_model.runs.holds import TABLES_PATIENCE_S, held_alone
-from mol_model.runs.status import RUN_NAME
+from mol_model.runs.options import RunOptions
 from mol_model.scoring.predictions import write_table
 from mol_model.training.checkpoint import CheckpointRecord
 from mol_model.training.warm_start import open_warm_start
 from mol_pipeline.contract.errors import ConfigError
 from mol_pipeline.contract.files import hash_file, write_atomically
-
-METRICS_NAME = "metrics.json"
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """Where and how a run is done; changes no number."""
-
-    out: Path
-    device: str = "auto"
-    jobs: int | None = None
-    """Folds at once; one a core on a CPU, one on a GPU if None."""
-    folds: tuple[str, ...] = ()
-    """Only these folds; all if empty."""
-    overwrite: bool = False
 
 
 def choose_device(name: str) -> torch.device:
@@ -152,7 +129,7 @@ def fit(
     todo = [fold for fold in folds if fold not in done]
     if todo:
         if distributed.rank() == 0:
-            _refuse_held(fold_directory(out, fold) for fold in todo)
+            _refuse_held(fold_directory(out, fold.name) for fold in todo)
         clips = clips or SharedClips(data, device, config)
         shared = clips.get()
         if cost := shared.source.checked:
@@ -173,7 +150,7 @@ def _train(
 ) -> None:
     """Train the folds that are not finished."""
     run_sha256 = hash_file(out / RUN_NAME)
-    work = [FoldJob(fold, config, fold_directory(out, fold), run_sha256) for fold in todo]
+    work = [FoldJob(fold, config, fold_directory(out, fold.name), run_sha256) for fold in todo]
     cores = usable_cores()
     jobs = options.jobs or (1 if shared.source.device.type == "cuda" else cores)
     jobs = max(1, min(jobs, len(work)))
@@ -197,8 +174,7 @@ def _pool(
     if distributed.rank() == 0:
         with held_alone(out, patience_s=TABLES_PATIENCE_S):
             write_atomically(out / METRICS_NAME, (json.dumps(metrics, indent=1) + "\n").encode())
-            table = out / "predictions.csv"
-            write_table(table, predictions, data.classes, synthetic=data.synthetic)
+            write_table(out / TABLE_NAME, predictions, data.classes, synthetic=data.synthetic)
     return metrics
 
 

@@ -9,22 +9,15 @@ from typing import Any
 
 from mol_model import distributed
 from mol_model.clips.shards import ShardSet
+from mol_model.config.run_layout import METRICS_NAME, seed_directory
 from mol_model.config.settings import RunConfig
+from mol_model.runs.directory import refuse_single_run
 from mol_model.runs.fold_jobs import RunProgress
-from mol_model.runs.run import METRICS_NAME, RunOptions, SharedClips, choose_device, fit
+from mol_model.runs.options import RunOptions
+from mol_model.runs.run import SharedClips, choose_device, fit
+from mol_model.scoring.scores import ALL_SCORES
 from mol_pipeline.contract.errors import ConfigError
 from mol_pipeline.contract.files import write_atomically
-
-SCORES = {
-    "accuracy": ("recognition", "accuracy"),
-    "weighted_f1": ("recognition", "weighted_f1"),
-    "unweighted_f1": ("recognition", "unweighted_f1"),
-    "unweighted_average_recall": ("recognition", "unweighted_average_recall"),
-    "average_end_point_error_px": ("flow", "average_end_point_error_px"),
-    "inter_ocular_nme_percent": ("landmarks", "inter_ocular_nme_percent"),
-    "failure_rate_percent_at_10": ("landmarks", "failure_rate_percent_at_10"),
-}
-"""Score -> where it is in the metrics of a run."""
 
 
 def fit_seeds(
@@ -49,16 +42,14 @@ def fit_seeds(
     Raises:
         MolError: As `runs.fit`; also if `out` holds a run of one seed, or a seed comes twice.
     """
-    if len(set(seeds)) < len(seeds):
-        raise ConfigError(f"--seeds {','.join(map(str, seeds))}: a seed is named twice")
-    if (options.out / "run.json").is_file():
-        raise ConfigError(f"{options.out}: holds a run of one seed; choose another --out")
+    refuse_repeated(seeds)
+    refuse_single_run(options.out)
     clips = SharedClips(data, choose_device(options.device), config)
     runs: dict[int, dict[str, Any]] = {}
     for seed in seeds:
         training = config.training.model_copy(update={"seed": seed})
         of_seed = config.model_copy(update={"training": training})
-        out = options.out / f"seed-{seed}"
+        out = seed_directory(options.out, seed)
         runs[seed] = fit(
             data, of_seed, replace(options, out=out), clips=clips, on_progress=on_progress
         )
@@ -68,6 +59,16 @@ def fit_seeds(
         content = json.dumps(summary, indent=1) + "\n"
         write_atomically(options.out / METRICS_NAME, content.encode())
     return summary
+
+
+def refuse_repeated(seeds: Sequence[int]) -> None:
+    """Refuse a seed that is named twice.
+
+    Raises:
+        ConfigError: If there is one.
+    """
+    if len(set(seeds)) < len(seeds):
+        raise ConfigError(f"--seeds {','.join(map(str, seeds))}: a seed is named twice")
 
 
 def summarise_seeds(runs: dict[int, dict[str, Any]]) -> dict[str, Any]:
@@ -98,10 +99,10 @@ def _in_all(fold: str, runs: dict[int, dict[str, Any]]) -> bool:
 
 def _spread(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
     spread = {}
-    for score, (part, name) in SCORES.items():
-        values = [run[part][name] for run in runs if run.get(part)]
+    for score in ALL_SCORES:
+        values = [value for run in runs if (value := score.of(run)) is not None]
         if values and len(values) == len(runs):
-            spread[score] = {
+            spread[score.key] = {
                 "mean": statistics.fmean(values),
                 "standard_deviation": statistics.stdev(values) if len(values) > 1 else None,
                 "least": min(values),

@@ -1,8 +1,6 @@
 """What becomes of the folds of a run, as files beside their checkpoints.
 
-predictions.json    finished
-running.json        who trains it, and since when
-failed.json         why it could not be trained
+Nothing here needs torch: a run on a cluster is asked for its state often, and must answer at once.
 """
 
 import json
@@ -15,16 +13,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from mol_model.config.run_layout import (
+    FAILED_NAME,
+    LOG_NAME,
+    PREDICTIONS_NAME,
+    RUN_NAME,
+    RUNNING_NAME,
+    fold_directory,
+)
 from mol_model.scoring.documents import Failed, RunDocument, Running, read_checked
-from mol_model.scoring.predictions import PREDICTIONS_NAME
-from mol_model.training.metric_log import LOG_NAME, read_metric_log
+from mol_model.training.metric_log import read_metric_log
 from mol_pipeline.contract.errors import ManifestError, MolError, StoppedOnRequest
 from mol_pipeline.contract.files import write_atomically
-
-RUN_NAME = "run.json"
-"""In the directory of a run: what it is."""
-RUNNING_NAME = "running.json"
-FAILED_NAME = "failed.json"
 
 SILENT_S = 600.0
 """A fold on another machine that logged nothing for so long is taken for stopped."""
@@ -79,7 +79,7 @@ def read_states(run: Path) -> list[FoldStatus]:
         folds = read_checked(path, RunDocument, ManifestError, "name a run of moltrain")["folds"]
     except FileNotFoundError:
         raise ManifestError(f"{run}: holds no run of moltrain (no {path.name})") from None
-    return [_state(run / "folds" / fold, fold) for fold in folds]
+    return [_state(fold_directory(run, fold), fold) for fold in folds]
 
 
 def _state(directory: Path, fold: str) -> FoldStatus:

@@ -10,8 +10,9 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from mol_pipeline.contract.documents import Unreadable, parse_json, read_document, shortened
+from mol_pipeline.contract.documents import Unreadable, parse_json, read_document
 from mol_pipeline.contract.errors import MolError
+from mol_pipeline.contract.validation import first_problem
 
 Checked = TypeVar("Checked")
 
@@ -163,9 +164,7 @@ def read_checked(
     except Unreadable as problem:
         raise error(f"{path}: {problem}; {advice}") from problem
     except ValidationError as problem:
-        first = problem.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"])) or "document"
-        raise error(f"{path}: {shortened(where)}: {first['msg']}; {advice}") from problem
+        raise error(f"{path}: {first_problem(problem)}; {advice}") from problem
     for name in needs:
         if name not in document:
             raise error(f"{path}: {name} is not there; {advice}")

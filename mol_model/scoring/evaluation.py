@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mol_model.clips.shards import ClipBatch, ShardSet
+from mol_model.clips.batch import ClipBatch
+from mol_model.clips.shards import ShardSet
 from mol_model.clips.source import ClipSource
 from mol_model.clips.views import ClipInputs, Normalisation, apply_view, centre_view
 from mol_model.networks.mol.network import MOL
@@ -22,40 +23,10 @@ from mol_model.scoring.metrics import (
     inter_ocular_nme,
     recognition_scores,
 )
+from mol_model.scoring.predictions import VideoPrediction
 from mol_pipeline.contract.errors import TrainingError
 from mol_pipeline.contract.shard_layout import ALIGNED_PX
 from mol_pipeline.contract.stopping import refuse_if_asked
-
-
-@dataclass(frozen=True)
-class VideoPrediction:
-    """What a model said about one held-out video; NaN for what it does not estimate."""
-
-    fold: str
-    database: str
-    subject: str
-    clip: str
-    label: int
-    probabilities: tuple[float, ...]
-    """Softmax, averaged over the phases of the video."""
-    end_point_error: float
-    """Mean over pairs, pixels."""
-    zero_flow_error: float
-    """The same for an estimate of no motion: what there is to win."""
-    nme: tuple[float, ...]
-    """Inter-ocular NME of every frame, as fractions."""
-    mean_shape_nme: float
-    """NME of the training part's mean landmarks, mean over the frames: what a constant reaches."""
-
-    @property
-    def predicted(self) -> int:
-        """Class with the largest probability."""
-        return int(np.argmax(self.probabilities))
-
-    @property
-    def key(self) -> tuple[str, str, str]:
-        """Whose video it is, over all databases."""
-        return self.database, self.subject, self.clip
 
 
 def test_inputs(batch: ClipBatch, normalisation: Normalisation, crop_px: int) -> ClipInputs:

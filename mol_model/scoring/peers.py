@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mol_model.clips.shards import ClipBatch, ShardSet
+from mol_model.clips.batch import ClipBatch
+from mol_model.clips.shards import ShardSet
 from mol_model.clips.source import ClipSource
 from mol_model.clips.sums import clip_statistics
 from mol_model.clips.views import Normalisation

@@ -1,19 +1,52 @@
-"""Predictions of held-out videos on disk: JSON of a fold, and a table of a run."""
+"""Predictions of held-out videos, in memory and on disk: JSON of a fold, a table of a run.
+
+No torch is needed to read them.
+"""
 
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
+
+from mol_model.config.run_layout import PREDICTIONS_NAME
 from mol_model.scoring.documents import PREDICTIONS, read_checked
-from mol_model.scoring.evaluation import VideoPrediction
 from mol_pipeline.contract.errors import ManifestError
 from mol_pipeline.contract.escaping import TableWriter
 from mol_pipeline.contract.files import write_atomically
 
-PREDICTIONS_NAME = "predictions.json"
-"""In a fold's directory; a fold that has it is finished."""
+
+@dataclass(frozen=True)
+class VideoPrediction:
+    """What a model said about one held-out video; NaN for what it does not estimate."""
+
+    fold: str
+    database: str
+    subject: str
+    clip: str
+    label: int
+    probabilities: tuple[float, ...]
+    """Softmax, averaged over the phases of the video."""
+    end_point_error: float
+    """Mean over pairs, pixels."""
+    zero_flow_error: float
+    """The same for an estimate of no motion: what there is to win."""
+    nme: tuple[float, ...]
+    """Inter-ocular NME of every frame, as fractions."""
+    mean_shape_nme: float
+    """NME of the training part's mean landmarks, mean over the frames: what a constant reaches."""
+
+    @property
+    def predicted(self) -> int:
+        """Class with the largest probability."""
+        return int(np.argmax(self.probabilities))
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Whose video it is, over all databases."""
+        return self.database, self.subject, self.clip
 
 
 def save_predictions(directory: Path, predictions: Sequence[VideoPrediction]) -> None:

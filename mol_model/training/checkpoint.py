@@ -19,19 +19,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from mol_model.config.settings import ModelConfig, RunConfig
+from mol_model.config.run_layout import CHECKPOINT_NAME
+from mol_model.config.settings import RunConfig
 from mol_model.networks.mol.build import build_network
 from mol_model.networks.mol.network import MOL
-from mol_model.networks.mol.release.weights import (
-    ImportReport,
-    bare_names,
-    convert_state,
-    read_release,
-    release_classes,
-)
 from mol_pipeline.contract.documents import Unreadable, read_document, shortened
 from mol_pipeline.contract.errors import TrainingError, refusal, refusal_number
 from mol_pipeline.contract.files import atomically, hash_file, write_atomically
+from mol_pipeline.contract.validation import first_problem
 
 FORMAT_VERSION = 2
 
@@ -144,7 +139,7 @@ def record_path(path: Path) -> Path:
     That is with the ending of one of its two files, with none, or by the directory of its fold.
     """
     if path.is_dir():
-        return path / "checkpoint"
+        return path / CHECKPOINT_NAME
     return path.with_name(re.sub(r"(\.[0-9a-f]{16})?\.safetensors$|\.json$", "", path.name))
 
 
@@ -167,9 +162,7 @@ def read_record(path: Path) -> CheckpointRecord:
     except Unreadable as error:
         raise TrainingError(f"{document}: {error}") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise TrainingError(f"{document}: {where}: {first['msg']}") from error
+        raise TrainingError(f"{document}: {first_problem(error)}") from error
     if record.format_version != FORMAT_VERSION:
         raise TrainingError(
             f"{path}: checkpoint format {record.format_version}, this reads {FORMAT_VERSION}"
@@ -316,67 +309,3 @@ def _adam_states(
         for name, parameter in model.named_parameters()
         if parameter in optimiser.state
     ]
-
-
-def load_release(source: Path | str | Mapping[str, Tensor], classes: int) -> MOL:
-    """Build the release's network and load weights of the authors' released code.
-
-    Args:
-        source: A file (read with `weights_only=True`) or a state dict.
-        classes: Expression classes of the checkpoint.
-
-    Returns:
-        The network in eval mode, in the precision of the weights.
-
-    Raises:
-        TrainingError: If the file cannot be read, or keys are missing or unknown.
-
-    Source:
-        Key names and behaviour of the release: decision record 0011.
-    """
-    state = read_release(Path(source)) if isinstance(source, Path | str) else bare_names(source)
-    model, report = _fill_release(state, classes)
-    report.require_complete("the state dict" if isinstance(source, Mapping) else source)
-    return model
-
-
-def _fill_release(state: Mapping[str, Tensor], classes: int) -> tuple[MOL, ImportReport]:
-    """The release's network with what a state dict has for it, and what became of the keys."""
-    model = build_network(ModelConfig(flavour="release", classes=classes))
-    converted, report = convert_state(state, model)
-    if converted:
-        model.to(next(iter(converted.values())).dtype)
-    model.load_state_dict(converted, strict=False)
-    return model.eval(), report
-
-
-def import_release_file(path: Path, out: Path | None = None) -> ImportReport:
-    """Report on a file of the authors' released code; write a checkpoint of ours if asked.
-
-    Args:
-        path: The file, read with `weights_only=True`.
-        out: Checkpoint to write, without ending; nothing is written if keys are missing.
-
-    Raises:
-        TrainingError: If the file cannot be read.
-    """
-    state = read_release(path)
-    classes = release_classes(state)
-    model, report = _fill_release(state, classes)
-    if out is None or report.missing or report.unknown:
-        return report
-    record = CheckpointRecord(
-        config=RunConfig(model=ModelConfig(flavour="release", classes=classes)),
-        classes=tuple(f"class {label}" for label in range(classes)),
-        mapping="unknown",
-        fold="release",
-        step=0,
-        mean=0.0,
-        std=1.0,
-        manifest_hash="",
-        synthetic=False,
-        people_complete=False,
-        selection="by the authors, unknown",
-    )
-    save_checkpoint(record_path(out), record, model)
-    return report

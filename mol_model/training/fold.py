@@ -4,7 +4,6 @@ Everything drawn by chance in a step follows from (seed, fold, step), so a run t
 stopped continues to the same numbers without any state of a generator.
 """
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -14,18 +13,20 @@ import torch
 from torch import Tensor, nn
 
 from mol_model import distributed
-from mol_model.clips.shards import ClipBatch, ShardSet
+from mol_model.clips.batch import ClipBatch
 from mol_model.clips.source import ClipSource
 from mol_model.clips.sums import ClipStatistics, clip_statistics
-from mol_model.clips.views import ClipInputs, Normalisation, apply_view, random_view
-from mol_model.config.settings import RunConfig, settings_that_count
+from mol_model.clips.views import Normalisation
+from mol_model.config.run_layout import BEST_NAME, CHECKPOINT_NAME
+from mol_model.config.settings import RunConfig
 from mol_model.networks.mol.build import build_network, has_unused_branch
-from mol_model.networks.mol.losses import LossTerms, joint_loss
+from mol_model.networks.mol.losses import LossTerms
 from mol_model.networks.mol.network import MOL
 from mol_model.networks.precision import autocast, set_precision
 from mol_model.protocols.folds import Fold
 from mol_model.scoring.evaluation import recognition_accuracy
-from mol_model.training.batches import batch_plan
+from mol_model.training.batches import BatchPlan
+from mol_model.training.beginning import first_record, refuse_other_checkpoint, start_weights
 from mol_model.training.checkpoint import (
     CheckpointRecord,
     has_checkpoint,
@@ -40,11 +41,12 @@ from mol_model.training.optimiser import (
     learning_rate,
     make_optimiser,
 )
-from mol_model.training.seeding import generator_of, seed_of, use_deterministic_kernels
+from mol_model.training.pace import Due, Pace, due_after
+from mol_model.training.seeding import Stream, seed_of, use_deterministic_kernels
 from mol_model.training.selection import keep_best, people_of_model, watched_videos
+from mol_model.training.step import augmented, draw_pairs, model_loss, training_labels
 from mol_model.training.warm_start import WarmStart, open_warm_start
 from mol_pipeline.contract.errors import StoppedOnRequest, TrainingError
-from mol_pipeline.contract.shard_layout import ALIGNED_PX
 from mol_pipeline.contract.stopping import asked_to_stop
 
 
@@ -109,61 +111,35 @@ class _FoldTraining:
         statistics: ClipStatistics | None,
         on_step: Callable[[StepReport], None],
     ) -> None:
-        training = config.training
+        training, data = config.training, source.data
         self.source, self.config, self.directory, self.on_step = source, config, directory, on_step
-        self.fold, self.watched = watched_videos(source.data.samples, fold, config)
+        self.checkpoint, self.best = directory / CHECKPOINT_NAME, directory / BEST_NAME
+        self.fold, self.watched = watched_videos(data.samples, fold, config)
+        self.clips = data.clips_of(self.fold.train)
+        self.labels = training_labels(data, self.fold, config)
         start = open_warm_start(training.init_from)
-        self.people = people_of_model(
-            source.data.samples, fold, config, start.record if start else None
-        )
-        self.clips = source.data.clips_of(self.fold.train)
-        self.labels = training_labels(source.data, self.fold, config)
-        self.checkpoint, self.best = directory / "checkpoint", directory / "best"
-        use_deterministic_kernels(training.deterministic)
-        set_precision(training, source.device)
-        torch.manual_seed(seed_of(training.seed, fold.name, 0))
-        self.model = build_network(config.model).to(source.device)
-        if source.device.type == "cuda":
-            self.model.channels_last()
-        if distributed.count() > 1:
-            distributed.join_batch_norms(self.model)
+        self.people = people_of_model(data.samples, fold, config, start.record if start else None)
+        self.model = seeded_network(config, fold.name, source.device)
         self.optimiser = make_optimiser(self.model, training, source.device)
         self.record = self._continue(start) or self._begin(start, statistics)
         self.normalisation = Normalisation(self.record.mean, self.record.std)
-        self.weights: Tensor | None = None
-        if training.class_weights == "balanced":
-            labels = self.labels[self.clips].tolist()
-            self.weights = class_weights(labels, len(source.data.classes)).to(source.device)
-        network: nn.Module = self.model
-        if distributed.count() > 1:
-            unused = has_unused_branch(config.model)
-            network = distributed.share(network, source.device, some_unused=unused)
-        self.network = compiled(network, training)
+        self.weights = self._class_weights()
+        self.network = compiled(self._shared(), training)
 
     def _continue(self, start: WarmStart | None) -> CheckpointRecord | None:
         """Take up the checkpoint of an interrupted run, if there is one."""
         if not has_checkpoint(self.checkpoint):
             return None
         record, tensors = load_checkpoint(self.checkpoint)
-        if (
-            settings_that_count(record.config) != settings_that_count(self.config)
-            or record.manifest_hash != self.source.data.manifest_hash
-        ):
-            raise TrainingError(
-                f"{self.checkpoint}.json: comes from other settings or data than this run; choose "
-                "another --out, or --overwrite to start anew"
-            )
-        started_from = start.record.tensors_sha256 if start else None
-        if (record.fold, set(record.people), record.started_from) != (
-            self.fold.name,
+        expected = first_record(
+            self.source.data,
+            self.fold,
+            self.config,
             self.people,
-            started_from,
-        ):
-            raise TrainingError(
-                f"{self.checkpoint}.json: is of fold {record.fold}, of other people or of another "
-                f"start than fold {self.fold.name} of this run; remove {self.directory}, or choose "
-                "another --out"
-            )
+            start,
+            Normalisation(record.mean, record.std),
+        )
+        refuse_other_checkpoint(self.checkpoint, record, expected)
         done = record.step >= self.config.training.steps
         restore(tensors, self.model, None if done else self.optimiser)
         return record
@@ -172,31 +148,31 @@ class _FoldTraining:
         self, start: WarmStart | None, statistics: ClipStatistics | None
     ) -> CheckpointRecord:
         """Weights and statistics of a new run, from the training part alone."""
-        data, training = self.source.data, self.config.training
         statistics = statistics or clip_statistics(self.source, self.clips)
-        normalisation = statistics.normalisation(self.clips)
-        if start is None and self.model.landmarks is not None:
-            margin = (ALIGNED_PX - self.model.crop_px) // 2
-            shape = statistics.mean_landmarks(self.clips) - margin
-            self.model.landmarks.start_at(torch.from_numpy(shape))
-        if start is not None:
-            start.check_people(data.samples, self.fold)
-            start.load_into(self.model)
-        return CheckpointRecord(
-            config=self.config,
-            classes=data.classes,
-            mapping=data.mapping,
-            fold=self.fold.name,
-            step=0,
-            mean=normalisation.mean,
-            std=normalisation.std,
-            manifest_hash=data.manifest_hash,
-            synthetic=data.synthetic,
-            people=tuple(sorted(self.people)),
-            people_complete=start is None or start.record.knows_people,
-            started_from=start.record.tensors_sha256 if start else None,
-            selection=training.selection,
+        mean_landmarks = statistics.mean_landmarks(self.clips)
+        start_weights(self.model, start, self.source.data.samples, self.fold, mean_landmarks)
+        return first_record(
+            self.source.data,
+            self.fold,
+            self.config,
+            self.people,
+            start,
+            statistics.normalisation(self.clips),
         )
+
+    def _class_weights(self) -> Tensor | None:
+        """Weight of each class of the training part; None if all weigh alike."""
+        if self.config.training.class_weights == "none":
+            return None
+        labels = self.labels[self.clips].tolist()
+        return class_weights(labels, len(self.source.data.classes)).to(self.source.device)
+
+    def _shared(self) -> nn.Module:
+        """The network as all processes train it."""
+        if distributed.count() == 1:
+            return self.model
+        unused = has_unused_branch(self.config.model)
+        return distributed.share(self.model, self.source.device, some_unused=unused)
 
     def run(self) -> tuple[MOL, CheckpointRecord]:
         """Train what is left; returns the chosen model and its record."""
@@ -204,12 +180,13 @@ class _FoldTraining:
         if start < steps:
             self.directory.mkdir(parents=True, exist_ok=True)
             self.model.train()
-            wholes, part = self._plan(start, steps)
+            plan, part = self._plan()
+            left = [plan.at(step)[part] for step in range(start, steps)]
             with (
                 MetricLog(self.directory, keep_steps=start, write=distributed.rank() == 0) as log,
-                closing(self.source.batches([clips[part] for clips in wholes])) as batches,
+                closing(self.source.batches(left)) as batches,
             ):
-                self._loop(start, wholes, part, batches, log)
+                self._loop(start, plan, part, batches, log)
             # The state of Adam is of no more use.
             self._save(steps, keep_optimiser=False)
         distributed.wait()
@@ -219,74 +196,84 @@ class _FoldTraining:
         restore(tensors, self.model)
         return self.model, record
 
-    def _plan(self, start: int, steps: int) -> tuple[list[list[int]], slice]:
-        """The clips of each step that is left, and which of them are this process's."""
+    def _plan(self) -> tuple[BatchPlan, slice]:
+        """The clips of each step, and which of them are this process's."""
         training, data = self.config.training, self.source.data
         size = min(training.batch_size, len(self.clips))
         if distributed.count() > 1 and len(self.clips) < training.batch_size:
             size -= size % distributed.count()
         part = distributed.own_part(size)
-        plan = batch_plan(
-            self.clips, size, training.seed, self.fold.name, data.shards_of(self.clips)
-        )
-        for _ in range(start):
-            next(plan)
-        return [next(plan) for _ in range(start, steps)], part
+        shards = data.shards_of(self.clips)
+        return BatchPlan(self.clips, size, training.seed, self.fold.name, shards), part
 
     def _loop(
         self,
         start: int,
-        wholes: list[list[int]],
+        plan: BatchPlan,
         part: slice,
         batches: Iterator[ClipBatch],
         log: MetricLog,
     ) -> None:
-        training, steps = self.config.training, start + len(wholes)
+        training = self.config.training
         pending: _Pending | None = None
-        since, clips_done, waited = time.monotonic(), 0, 0.0
-        for step, whole in enumerate(wholes, start=start):
-            asked = time.monotonic()
-            batch = next(batches)
-            waited += time.monotonic() - asked
+        pace = Pace()
+        for step in range(start, training.steps):
+            with pace.waiting():
+                batch = next(batches)
+            whole = plan.at(step)
             terms = self._step(step, whole, part, batch)
             self._look_at(pending)
             pending = _Pending(step, batch.clips, terms)
-            clips_done += len(whole)
-            done = step + 1
-            if done % training.log_every == 0 or done == steps:
+            pace.count(len(whole))
+            due = due_after(step + 1, training, watched=bool(self.watched))
+            if due.anything:
                 self._look_at(pending)
-                values = {
-                    name: distributed.mean_of(value.detach()).item()
-                    for name, value in terms._asdict().items()
-                }
-                passed = max(time.monotonic() - since, 1e-9)
-                report = StepReport(done, steps, dict(values), clips_done / passed, waited / passed)
-                since, clips_done, waited = time.monotonic(), 0, 0.0
-                values["learning_rate"] = learning_rate(training, step)
-                log.write(done, values, report.clips_per_second, report.waiting)
-                self.on_step(report)
-            if self.watched and (done % training.evaluate_every == 0 or done == steps):
-                self._look_at(pending)
-                self._evaluate(done)
-            if done == steps:
-                continue
-            stop = distributed.any_of(asked_to_stop(), self.source.device)
-            if stop or done % training.checkpoint_every == 0:
-                self._look_at(pending)
-                self._save(done, keep_optimiser=True)
-            if stop:
-                raise StoppedOnRequest(
-                    f"fold {self.fold.name}: stopped on request after step {done} of {steps}; the "
-                    "state is saved: run again to continue"
-                )
+            if due.log:
+                self._report(step, terms, pace, log)
+            if due.choose:
+                self._evaluate(step + 1)
+            self._save_or_stop(step + 1, due, pending)
+
+    def _report(self, step: int, terms: LossTerms, pace: Pace, log: MetricLog) -> None:
+        """Write a line of the log and tell whoever listens; the pace is measured anew."""
+        training, done = self.config.training, step + 1
+        values = {
+            name: distributed.mean_of(value.detach()).item()
+            for name, value in terms._asdict().items()
+        }
+        clips_per_second, waiting = pace.measure()
+        report = StepReport(done, training.steps, dict(values), clips_per_second, waiting)
+        values["learning_rate"] = learning_rate(training, step)
+        log.write(done, values, report.clips_per_second, report.waiting)
+        self.on_step(report)
+
+    def _save_or_stop(self, done: int, due: Due, pending: _Pending) -> None:
+        """Save where it is due, or where somebody asks to stop.
+
+        Raises:
+            StoppedOnRequest: If somebody does, before the last step.
+        """
+        steps = self.config.training.steps
+        if done == steps:
+            return
+        stop = distributed.any_of(asked_to_stop(), self.source.device)
+        if stop or due.save:
+            self._look_at(pending)
+            self._save(done, keep_optimiser=True)
+        if stop:
+            raise StoppedOnRequest(
+                f"fold {self.fold.name}: stopped on request after step {done} of {steps}; the "
+                "state is saved: run again to continue"
+            )
 
     def _step(self, step: int, whole: list[int], part: slice, batch: ClipBatch) -> LossTerms:
         """One step of the optimiser; its loss is not waited for."""
-        training = self.config.training
+        training, name = self.config.training, self.fold.name
         batch = replace(batch, labels=self.labels[list(batch.clips)].to(self.source.device))
-        inputs = self._augmented(step, len(whole), part, batch)
+        inputs = augmented(batch, len(whole), part, self.normalisation, self.config, name, step)
         # Dropout draws from the global generator: it, too, follows from the step.
-        torch.manual_seed(seed_of(training.seed, self.fold.name, 3, step, distributed.rank()))
+        seed = seed_of(training.seed, name, Stream.DROPOUT, step, distributed.rank())
+        torch.manual_seed(seed)
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(training, step)
         with autocast(training, self.source.device):
@@ -295,7 +282,7 @@ class _FoldTraining:
                 inputs,
                 self.config,
                 self.weights,
-                draw_pairs(self.config, self.fold.name, step),
+                draw_pairs(self.config, name, step),
                 self._weight_of_part(whole, part),
             )
         self.optimiser.zero_grad(set_to_none=True)
@@ -311,21 +298,6 @@ class _FoldTraining:
             return 1.0
         weights = self.weights.cpu()[self.labels[whole]]
         return float(weights[part].sum() / weights.sum()) * distributed.count()
-
-    def _augmented(self, step: int, size: int, part: slice, batch: ClipBatch) -> ClipInputs:
-        settings, crop = self.config.data, self.config.model.crop_px
-        generator = generator_of(self.config.training.seed, self.fold.name, 2, step)
-        view = random_view(
-            size,
-            ALIGNED_PX,
-            crop,
-            self.source.device,
-            generator,
-            random_crop=settings.random_crop,
-            flip=settings.flip,
-            brightness=settings.brightness,
-        )
-        return apply_view(batch, view.of(part), self.normalisation, crop)
 
     def _look_at(self, pending: _Pending | None) -> None:
         """Refuse a loss that is not finite.
@@ -360,50 +332,15 @@ class _FoldTraining:
             save_checkpoint(self.checkpoint, self.record, self.model, optimiser)
 
 
-def training_labels(data: ShardSet, fold: Fold, config: RunConfig) -> Tensor:
-    """Label of each clip `[clips]`; in the control experiment those of training are permuted.
-
-    The permutation is among the videos of the training part, so that the classes stay as
-    frequent as they are. The labels that are tested are never touched.
-    """
-    labels = torch.tensor([sample.label for sample in data.samples])
-    if config.data.shuffle_labels:
-        videos = torch.tensor(fold.train)
-        generator = generator_of(config.training.seed, fold.name, 6)
-        labels[videos] = labels[videos[torch.randperm(len(videos), generator=generator)]]
-    return labels[torch.tensor(data.video_of_clip)]
-
-
-def draw_pairs(config: RunConfig, fold: str, step: int) -> list[int] | None:
-    """Pairs whose flow a step estimates, each as likely as any other; None for all."""
-    count, wanted = config.model.frames - 1, config.training.flow_pairs
-    if wanted is None or wanted >= count or not config.model.use_flow:
-        return None
-    generator = generator_of(config.training.seed, fold, 4, step)
-    return sorted(torch.randperm(count, generator=generator)[:wanted].tolist())
-
-
-def model_loss(
-    model: nn.Module,
-    inputs: ClipInputs,
-    config: RunConfig,
-    weights: Tensor | None = None,
-    flow_pairs: list[int] | None = None,
-    weight_of_part: float = 1.0,
-) -> LossTerms:
-    """Forward pass and joint loss of a batch, over some or all pairs for the flow."""
-    output = model(inputs.frames, flow_pairs)
-    true_flow = inputs.flow if flow_pairs is None else inputs.flow[:, flow_pairs]
-    return joint_loss(
-        logits=output.expression,
-        labels=inputs.labels,
-        flow=output.flow,
-        true_flow=true_flow,
-        landmarks=output.landmarks,
-        true_landmarks=inputs.landmarks,
-        flow_weight=config.loss.flow_weight,
-        landmark_weight=config.loss.landmark_weight,
-        class_weights=weights,
-        weight_of_part=weight_of_part,
-        release_scaling=config.loss.release_scaling,
-    )
+def seeded_network(config: RunConfig, fold: str, device: torch.device) -> MOL:
+    """The network of a fold on a device, its weights drawn by the seed."""
+    training = config.training
+    use_deterministic_kernels(training.deterministic)
+    set_precision(training, device)
+    torch.manual_seed(seed_of(training.seed, fold, Stream.WEIGHTS))
+    model = build_network(config.model).to(device)
+    if device.type == "cuda":
+        model.channels_last()
+    if distributed.count() > 1:
+        distributed.join_batch_norms(model)
+    return model

@@ -5,13 +5,9 @@ import operator
 from pathlib import Path
 from types import TracebackType
 
-from torch.utils.tensorboard import SummaryWriter
-
+from mol_model.config.run_layout import EVENTS_NAME, LOG_NAME
 from mol_pipeline.contract.errors import TrainingError
 from mol_pipeline.contract.files import write_atomically
-
-LOG_NAME = "metrics.jsonl"
-"""In a fold's directory."""
 
 
 def read_metric_log(directory: Path) -> list[dict[str, float]]:
@@ -64,12 +60,14 @@ class MetricLog:
         self._write = write
         if not write:
             return
+        from torch.utils.tensorboard import SummaryWriter  # here: who reads a log needs no torch
+
         self.path = directory / LOG_NAME
         kept = [line for line in read_metric_log(directory) if line["step"] <= keep_steps]
         # By rename: a second kill must not take the lines that the first one left.
         write_atomically(self.path, "".join(json.dumps(line) + "\n" for line in kept).encode())
         self._file = self.path.open("a", encoding="utf-8")
-        self._writer = SummaryWriter(str(directory / "tensorboard"), purge_step=keep_steps + 1)
+        self._writer = SummaryWriter(str(directory / EVENTS_NAME), purge_step=keep_steps + 1)
 
     def __enter__(self) -> "MetricLog":
         return self

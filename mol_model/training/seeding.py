@@ -4,6 +4,7 @@ A run that was stopped therefore continues to the same numbers without the state
 generator.
 """
 
+import enum
 import os
 import zlib
 
@@ -11,15 +12,43 @@ import numpy as np
 import torch
 
 
-def seed_of(seed: int, fold: str, *rest: int) -> int:
-    """One number from a run's seed, a fold's name and more; stable over machines."""
-    mixed = np.random.SeedSequence([seed, zlib.crc32(fold.encode()), *rest])
+class Stream(enum.IntEnum):
+    """What is drawn by chance, each from numbers of its own. A number once given stays."""
+
+    WEIGHTS = 0
+    """Of the network, once a fold."""
+    ORDER = 1
+    """Of the clips, once an epoch."""
+    VIEW = 2
+    """Crop, flip and brightness of each clip, once a step."""
+    DROPOUT = 3
+    """Once a step and process."""
+    FLOW_PAIRS = 4
+    """Pairs whose flow is estimated, once a step."""
+    VALIDATION = 5
+    """People who are held out of the training part, once a fold."""
+    SHUFFLED_LABELS = 6
+    """Of the control experiment, once a fold."""
+
+
+def seed_of(seed: int, fold: str, stream: Stream, *at: int) -> int:
+    """One number from a run's seed, a fold's name, a stream and a place in it.
+
+    Stable over machines.
+
+    Args:
+        seed: Of the run.
+        fold: Its name.
+        stream: What is drawn.
+        at: Epoch, step or process, as the stream has them.
+    """
+    mixed = np.random.SeedSequence([seed, zlib.crc32(fold.encode()), int(stream), *at])
     return int(mixed.generate_state(1, np.uint64)[0] >> 1)
 
 
-def generator_of(seed: int, fold: str, *rest: int) -> torch.Generator:
-    """A generator on the CPU, so that every device draws alike."""
-    return torch.Generator().manual_seed(seed_of(seed, fold, *rest))
+def generator_of(seed: int, fold: str, stream: Stream, *at: int) -> torch.Generator:
+    """A generator on the CPU, so that every device draws alike; arguments as of `seed_of`."""
+    return torch.Generator().manual_seed(seed_of(seed, fold, stream, *at))
 
 
 def use_deterministic_kernels(enabled: bool) -> None:

@@ -15,7 +15,7 @@ from mol_model.training.checkpoint import (
     read_record,
     save_checkpoint,
 )
-from mol_model.training.seeding import generator_of
+from mol_model.training.seeding import Stream, generator_of
 from mol_pipeline.contract.errors import TrainingError
 
 SELECTIONS = {
@@ -60,7 +60,7 @@ def watched_videos(
             f"fold {fold.name}: one person in the training part; validation needs two, choose "
             "training.selection=last"
         )
-    generator = generator_of(training.seed, fold.name, 5)
+    generator = generator_of(training.seed, fold.name, Stream.VALIDATION)
     order = [people[i] for i in torch.randperm(len(people), generator=generator)]
     held: set[str] = set()
     count = 0

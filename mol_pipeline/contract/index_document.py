@@ -22,6 +22,7 @@ from mol_pipeline.contract.manifest import (
     RejectedVideo,
     Text,
 )
+from mol_pipeline.contract.validation import first_problem
 
 INDEX_VERSION = 1
 
@@ -106,10 +107,8 @@ def read_index(path: Path) -> IndexDocument:
             "write it with 'molprep index --dataset NAME --root DIR --json > FILE'"
         ) from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "document"
         raise ManifestError(
-            f"{path}: {where}: {first['msg']}; is it the output of 'molprep index --json'?"
+            f"{path}: {first_problem(error)}; is it the output of 'molprep index --json'?"
         ) from error
     if document.index_version != INDEX_VERSION:
         raise ManifestError(

@@ -40,6 +40,7 @@ from mol_pipeline.contract.gaps import Gaps
 from mol_pipeline.contract.records import Record
 from mol_pipeline.contract.shard_layout import LONGEST_CLIP, READABLE_VERSIONS, SCHEMA_VERSION
 from mol_pipeline.contract.unit_notation import ACTION_UNITS, read_action_units
+from mol_pipeline.contract.validation import first_problem
 
 MANIFEST_NAME = "manifest.json"
 
@@ -317,11 +318,8 @@ def read_manifest(directory: Path) -> Manifest:
     try:
         manifest = Manifest.model_validate_json(rest)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
         raise ManifestError(
-            f"{path}: {shortened(where)}: {shortened(first['msg'])} "
-            f"({error.error_count()} problem(s)); {REBUILD}"
+            f"{path}: {first_problem(error)} ({error.error_count()} problem(s)); {REBUILD}"
         ) from error
     for shard in manifest.shards:
         path_beside(path, shard.file)

@@ -19,16 +19,16 @@ from mol_model.reports.model_card import write_card
 from mol_model.reproduction.document import read_reproduction
 from mol_model.runs.directory import read_run
 from mol_model.runs.status import read_states
-from mol_model.scoring.evaluation import VideoPrediction, pooled_metrics
-from mol_model.scoring.predictions import load_predictions, save_predictions
+from mol_model.scoring.evaluation import pooled_metrics
+from mol_model.scoring.predictions import VideoPrediction, load_predictions, save_predictions
 from mol_model.training.checkpoint import (
     CheckpointRecord,
-    import_release_file,
     load_checkpoint,
     load_model,
     save_checkpoint,
 )
 from mol_model.training.metric_log import read_metric_log
+from mol_model.training.release_import import import_release_file
 from mol_pipeline.config import BuildConfig
 from mol_pipeline.contract.files import hash_document
 from mol_pipeline.contract.index_document import read_index

@@ -3,8 +3,9 @@
 import pytest
 
 from mol_model.config.settings import TINY, DataConfig, RunConfig, TrainingConfig
+from mol_model.runs.options import RunOptions
 from mol_model.runs.progress import run_progress
-from mol_model.runs.run import RunOptions, fit, fit_to_data, load_data
+from mol_model.runs.run import fit, fit_to_data, load_data
 from mol_pipeline.contract.errors import ManifestError
 from tests.model.shard_fixture import write_shards
 from tests.tally import tally

@@ -6,7 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mol_model.clips.shards import ClipBatch, ShardSet
+from mol_model.clips.batch import ClipBatch
+from mol_model.clips.shards import ShardSet
 from mol_model.clips.views import MIRRORED, Normalisation, View, apply_view, centre_view
 from mol_pipeline.contract.errors import ConfigError, ManifestError
 from mol_pipeline.contract.manifest import MANIFEST_NAME

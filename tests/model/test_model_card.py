@@ -7,7 +7,8 @@ import pytest
 from mol_model.config.settings import TINY, ProtocolConfig, RunConfig, TrainingConfig
 from mol_model.networks.mol.summary import summarise
 from mol_model.reports.model_card import write_card
-from mol_model.runs.run import RunOptions, fit, fit_to_data, load_data
+from mol_model.runs.options import RunOptions
+from mol_model.runs.run import fit, fit_to_data, load_data
 from mol_model.runs.seeds import summarise_seeds
 from mol_pipeline.contract.errors import ConfigError
 from tests.model.shard_fixture import write_shards

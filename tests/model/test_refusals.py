@@ -11,7 +11,7 @@ from mol_model.networks.mol.release.blocks import (
     ReleaseFullyConnectedConvolution,
 )
 from mol_model.networks.mol.summary import summarise
-from mol_model.training.checkpoint import load_release
+from mol_model.training.release_import import load_release
 from mol_pipeline.contract.errors import ConfigError, TrainingError
 
 

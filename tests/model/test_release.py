@@ -10,7 +10,7 @@ from mol_model.networks.mol.release.blocks import (
     ReleaseFullyConnectedConvolution,
 )
 from mol_model.networks.mol.release.weights import _key_map, convert_state
-from mol_model.training.checkpoint import load_release
+from mol_model.training.release_import import load_release
 from mol_pipeline.contract.errors import TrainingError
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mol_model.networks.mol.release.weights import convert_state
-from mol_model.training.checkpoint import load_release
+from mol_model.training.release_import import load_release
 from tests.model.release_oracle import Release, published_shapes, random_state
 
 CLASSES = 3

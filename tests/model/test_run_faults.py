@@ -20,7 +20,8 @@ from mol_model.runs import run as runs
 from mol_model.runs.directory import clear_run
 from mol_model.runs.fold_jobs import FoldJob, Shared, run_fold
 from mol_model.runs.holds import held_alone
-from mol_model.runs.run import RunOptions, fit, fit_to_data, load_data
+from mol_model.runs.options import RunOptions
+from mol_model.runs.run import fit, fit_to_data, load_data
 from mol_model.runs.status import read_states
 from mol_model.training.checkpoint import (
     CheckpointRecord,

@@ -21,7 +21,8 @@ from mol_model.networks.mol.network import MOL
 from mol_model.networks.precision import set_precision
 from mol_model.protocols.folds import Fold, make_folds
 from mol_model.runs import failures, fold_jobs
-from mol_model.runs.run import RunOptions, fit, fit_to_data, load_data
+from mol_model.runs.options import RunOptions
+from mol_model.runs.run import fit, fit_to_data, load_data
 from mol_model.runs.status import read_states
 from mol_model.scoring.evaluation import CLIPS_AT_ONCE, evaluate_fold, recognition_accuracy
 from mol_model.training import fold as training

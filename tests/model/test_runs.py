@@ -20,12 +20,10 @@ from mol_model.config.settings import (
 )
 from mol_model.protocols.folds import Fold, make_folds
 from mol_model.reports.page import write_report
-from mol_model.runs.run import RunOptions, fit, fit_to_data, load_data, select_folds
-from mol_model.scoring.evaluation import (
-    VideoPrediction,
-    evaluate_fold,
-    pooled_metrics,
-)
+from mol_model.runs.options import RunOptions
+from mol_model.runs.run import fit, fit_to_data, load_data, select_folds
+from mol_model.scoring.evaluation import evaluate_fold, pooled_metrics
+from mol_model.scoring.predictions import VideoPrediction
 from mol_model.training import fold as training
 from mol_model.training.checkpoint import load_checkpoint
 from mol_model.training.metric_log import read_metric_log
@@ -114,7 +112,9 @@ def test_a_checkpoint_of_other_settings_or_damaged_is_refused(prepared, tmp_path
     train_fold(data, folds[0], config, tmp_path)
     changed = config.training.model_copy(update={"learning_rate": 0.5})
     other = config.model_copy(update={"training": changed})
-    with pytest.raises(TrainingError, match="other settings or data"):
+    with pytest.raises(
+        TrainingError, match=r"checkpoint\.json: holds a run with another config_hash; choose"
+    ):
         train_fold(data, folds[0], other, tmp_path)
     (tensors,) = tmp_path.glob("checkpoint.*.safetensors")
     with tensors.open("r+b") as file:

@@ -10,9 +10,10 @@ from mol_model.clips.source import ClipSource, open_source
 from mol_model.clips.sums import clip_statistics
 from mol_model.config.settings import TINY, DataConfig, ProtocolConfig, RunConfig, TrainingConfig
 from mol_model.protocols.folds import make_folds
-from mol_model.runs.run import RunOptions, fit, fit_to_data, load_data
+from mol_model.runs.options import RunOptions
+from mol_model.runs.run import fit, fit_to_data, load_data
 from mol_model.training import optimiser as optimisation
-from mol_model.training.batches import SHUFFLED_SHARDS, batch_plan, epoch_order
+from mol_model.training.batches import SHUFFLED_SHARDS, BatchPlan, epoch_order
 from mol_model.training.checkpoint import load_checkpoint
 from mol_model.training.fold import train_fold, training_labels
 from mol_model.training.metric_log import read_metric_log
@@ -49,9 +50,23 @@ def test_an_epoch_has_every_clip_once_and_differs_from_the_next():
     orders = [epoch_order(clips, 0, "f", epoch) for epoch in range(3)]
     assert all(sorted(order) == clips for order in orders)
     assert orders[0] != orders[1] != orders[2]
-    plan = batch_plan(clips, 20, 0, "f")
-    drawn = [clip for _ in range(5) for clip in next(plan)]
+    plan = BatchPlan(clips, 20, 0, "f")
+    drawn = [clip for step in range(5) for clip in plan.at(step)]
     assert sorted(drawn) == sorted(clips * 2)  # 100 clips are two whole epochs
+
+
+@pytest.mark.parametrize(("clips", "size"), [(50, 20), (7, 7), (5, 1), (3, 10), (16, 8)])
+def test_the_batch_of_a_step_is_the_one_that_replaying_all_before_it_gives(clips, size):
+    shards = [clip // 2 for clip in range(clips)]
+    waiting, replayed = [], []
+    for epoch in range(20):
+        waiting += epoch_order(range(clips), 3, "f", epoch, shards)
+        while len(waiting) >= size:
+            replayed.append(waiting[:size])
+            waiting = waiting[size:]
+    plan = BatchPlan(range(clips), size, 3, "f", shards)
+    assert [plan.at(step) for step in range(len(replayed))] == replayed
+    assert plan.at(4) == replayed[4]  # and again, from behind
 
 
 def test_many_shards_are_mixed_some_at_a_time_and_all_over_the_epochs():

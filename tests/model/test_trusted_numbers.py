@@ -21,10 +21,11 @@ from mol_model.reports.text import result_text
 from mol_model.reproduction.units import Unit
 from mol_model.runs import checkpoint_test as testing
 from mol_model.runs.finished import _notes, run_metrics
-from mol_model.runs.run import RunOptions, fit, fit_to_data, load_data
+from mol_model.runs.options import RunOptions
+from mol_model.runs.run import fit, fit_to_data, load_data
 from mol_model.runs.seeds import summarise_seeds
-from mol_model.scoring.evaluation import VideoPrediction, finite, pooled_metrics
-from mol_model.scoring.predictions import load_predictions, save_predictions
+from mol_model.scoring.evaluation import finite, pooled_metrics
+from mol_model.scoring.predictions import VideoPrediction, load_predictions, save_predictions
 from mol_model.scoring.remarks import UNKNOWN_PEOPLE, remarks
 from mol_model.training.checkpoint import load_checkpoint, save_checkpoint
 from mol_model.training.warm_start import open_warm_start
@@ -100,7 +101,7 @@ def test_a_finished_fold_of_other_videos_or_people_is_refused(run, tmp_path):
     with pytest.raises(TrainingError, match="trained on other people"):
         fit(run.data, run.config, options_of(out))
     (first / "predictions.json").unlink()
-    with pytest.raises(TrainingError, match="of other people or of another start"):
+    with pytest.raises(TrainingError, match="holds a run with another set of people"):
         fit(run.data, run.config, options_of(out, first.name))
 
 

@@ -1,0 +1,110 @@
+"""How a fold begins: the record of its checkpoint, its first weights, what it may continue."""
+
+from collections.abc import Set
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mol_model.clips.shards import ShardSet
+from mol_model.clips.views import Normalisation
+from mol_model.config.run_layout import another_run
+from mol_model.config.settings import RunConfig, settings_that_count
+from mol_model.networks.mol.network import MOL
+from mol_model.protocols.folds import Fold, Sample
+from mol_model.training.checkpoint import CheckpointRecord
+from mol_model.training.warm_start import WarmStart
+from mol_pipeline.contract.errors import TrainingError
+from mol_pipeline.contract.shard_layout import ALIGNED_PX
+
+
+def first_record(
+    data: ShardSet,
+    fold: Fold,
+    config: RunConfig,
+    people: Set[str],
+    start: WarmStart | None,
+    normalisation: Normalisation,
+) -> CheckpointRecord:
+    """What the checkpoint of a fold is before its first step.
+
+    Args:
+        data: The shards.
+        fold: That is trained.
+        config: All settings.
+        people: Everybody whom the model will know.
+        start: What training starts from, if not from weights drawn by the seed.
+        normalisation: Of the training part.
+    """
+    return CheckpointRecord(
+        config=config,
+        classes=data.classes,
+        mapping=data.mapping,
+        fold=fold.name,
+        step=0,
+        mean=normalisation.mean,
+        std=normalisation.std,
+        manifest_hash=data.manifest_hash,
+        synthetic=data.synthetic,
+        people=tuple(sorted(people)),
+        people_complete=start is None or start.record.knows_people,
+        started_from=start.record.tensors_sha256 if start else None,
+        selection=config.training.selection,
+    )
+
+
+def differences(found: CheckpointRecord, expected: CheckpointRecord) -> list[str]:
+    """In what a checkpoint is of another run or fold than the one that is to continue it."""
+    same = {
+        "config_hash": settings_that_count(found.config) == settings_that_count(expected.config),
+        "manifest_hash": found.manifest_hash == expected.manifest_hash,
+        "fold": found.fold == expected.fold,
+        "set of people": set(found.people) == set(expected.people),
+        "start": found.started_from == expected.started_from,
+    }
+    return [name for name, alike in same.items() if not alike]
+
+
+def refuse_other_checkpoint(
+    path: Path, found: CheckpointRecord, expected: CheckpointRecord
+) -> None:
+    """Refuse to continue from a checkpoint of something else.
+
+    Args:
+        path: Of the checkpoint, without ending.
+        found: What is there.
+        expected: What this fold would have begun with.
+
+    Raises:
+        TrainingError: If they differ.
+    """
+    if differs := differences(found, expected):
+        raise TrainingError(another_run(f"{path}.json", differs))
+
+
+def start_weights(
+    model: MOL,
+    start: WarmStart | None,
+    samples: list[Sample],
+    fold: Fold,
+    mean_landmarks: NDArray[np.float64],
+) -> None:
+    """Give a network drawn by the seed its first weights, in place.
+
+    Args:
+        model: The network.
+        start: Whose weights it takes; without it landmarks start at the mean shape.
+        samples: All videos.
+        fold: Nobody whom it tests may be known to `start`.
+        mean_landmarks: Of the training part, `[68, 2]`, pixels of the stored frame.
+
+    Raises:
+        TrainingError: If somebody is, or `start` is of another network.
+    """
+    if start is not None:
+        start.check_people(samples, fold)
+        start.load_into(model)
+    elif model.landmarks is not None:
+        margin = (ALIGNED_PX - model.crop_px) // 2
+        model.landmarks.start_at(torch.from_numpy(mean_landmarks - margin))
