@@ -126,7 +126,7 @@ def predict(
     for sentence in identity.limits():
         click.echo(sentence, err=True)
     click.echo(f"page: {write_page(results, identity, out)}")
-    failed = [one for one in results if one.rejected is not None]
+    failed = [result for result in results if result.rejected is not None]
     if failed:
         raise StageError(f"{len(failed)} of {len(results)} videos gave no answer; reasons above")
 

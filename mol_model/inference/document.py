@@ -125,8 +125,8 @@ def notes_of(
         remainder: Frames that no window takes, or that no clip of their window takes.
     """
     notes = []
-    others = {n: count for one in documents for n, count in one["face"]["others"].items()}
-    searched = sum(one["face"]["searched_for_others"] for one in documents)
+    others = {n: count for document in documents for n, count in document["face"]["others"].items()}
+    searched = sum(document["face"]["searched_for_others"] for document in documents)
     if others:
         box = documents[0]["face"]["taken"]
         left, top, right, bottom = (round(number) for number in box["left_top_right_bottom"])
@@ -138,21 +138,25 @@ def notes_of(
             f"y {top} to {bottom}."
         )
     unsure = {
-        name: sum(one["face"]["frames"].get(name, 0) for one in documents)
+        name: sum(document["face"]["frames"].get(name, 0) for document in documents)
         for name in (FaceStatus.INTERPOLATED.name.lower(), FaceStatus.UNCONFIRMED.name.lower())
     }
     for name, count in unsure.items():
         if count:
             notes.append(f"No face was found in {count} frames; their landmarks are {name}.")
     doubtful = sum(
-        one["face"]["frames"].get(FaceStatus.DOUBTFUL.name.lower(), 0) for one in documents
+        document["face"]["frames"].get(FaceStatus.DOUBTFUL.name.lower(), 0)
+        for document in documents
     )
     if doubtful:
         notes.append(
             f"In {doubtful} frames it is hardly sure that the face is upright, or one at all: look "
             "at the film."
         )
-    notes += [f"Frames {one.first} to {one.last} give no class: {one.message}." for one in rejected]
+    notes += [
+        f"Frames {window.first} to {window.last} give no class: {window.message}."
+        for window in rejected
+    ]
     if remainder:
         notes.append(
             f"{remainder} frames are in no clip: a clip takes equally spaced frames, and the "

@@ -39,7 +39,7 @@ def draw_video(
     Returns:
         Sentences about what went wrong.
     """
-    example = max((estimate.example for _, estimate in seen), key=lambda one: one.motion)
+    example = max((estimate.example for _, estimate in seen), key=lambda clip: clip.motion)
     draw_figures(example, folder)
     if not film:
         return []
@@ -69,17 +69,17 @@ def frame_marks(seen: Seen, classes: Sequence[str]) -> dict[int, FrameMarks]:
             estimate.clips, window.landmarks, window.transforms, strict=True
         ):
             for k, number in enumerate(clip.source_frames.tolist()):
-                one = marks[number] = FrameMarks(
+                mark = marks[number] = FrameMarks(
                     dlib=points_to_source(dlib[k], transforms[k], 0.0),
                     # The detector looks only when in doubt: until then they are where they were.
                     others=next((window.others[n] for n in looked if n <= number), ()),
                     captions=[f"window {window.first} to {window.last}:   {words}"],
                 )
                 if clip.landmarks is not None and k > 0:
-                    one.landmarks = clip.landmarks[k - 1]
+                    mark.landmarks = clip.landmarks[k - 1]
                 if clip.arrows is None or clip.arrow_starts is None or k == len(clip.arrows):
                     continue
-                one.arrow_starts, one.arrows = clip.arrow_starts[k], clip.arrows[k]
+                mark.arrow_starts, mark.arrows = clip.arrow_starts[k], clip.arrows[k]
     return marks
 
 
@@ -89,13 +89,13 @@ def _annotated(
     """Every frame of a video with its marks; that of number `still` also goes to `path`."""
     magnification, peak = arrow_scale(marks.values())
     for number, picture in read_pictures(video, root):
-        one = marks.get(number, FrameMarks(captions=["not in a clip"]))
-        arrows = f"flow arrows x {magnification}" if one.arrows is not None else ""
-        one.captions = [
-            f"frame {number}   {one.captions[0]}   {arrows}",
+        mark = marks.get(number, FrameMarks(captions=["not in a clip"]))
+        arrows = f"flow arrows x {magnification}" if mark.arrows is not None else ""
+        mark.captions = [
+            f"frame {number}   {mark.captions[0]}   {arrows}",
             "Dlib cyan, network red. A recognised expression is no proof of what a person feels.",
         ]
-        drawn = draw_marks(picture, one, magnification, peak)
+        drawn = draw_marks(picture, mark, magnification, peak)
         if number == still:
             save_picture(drawn[..., ::-1], path)
         yield drawn

@@ -12,7 +12,7 @@ from mol_model.inference.mapping import points_to_source, vectors_to_source
 from mol_model.inference.video import PreparedWindow
 from mol_model.networks.mol.network import MOL, MOLOutput
 from mol_model.networks.precision import exact_products
-from mol_model.scoring.evaluation import CLIPS_AT_ONCE, finite, phase_mean, test_inputs
+from mol_model.scoring.evaluation import CLIPS_AT_ONCE, centre_inputs, finite, phase_mean
 from mol_pipeline.contract.shard_layout import ALIGNED_PX
 
 GRID_PX = 8
@@ -91,7 +91,7 @@ def estimate_window(
     examples: list[ExampleClip] = []
     for first in range(0, len(window.frames), CLIPS_AT_ONCE):
         rows = range(first, min(first + CLIPS_AT_ONCE, len(window.frames)))
-        inputs = test_inputs(_batch(window, rows).to(device), normalisation, model.crop_px)
+        inputs = centre_inputs(_batch(window, rows).to(device), normalisation, model.crop_px)
         with exact_products():
             output = model(inputs.frames)
         _refuse_non_finite(output, window)
@@ -106,7 +106,7 @@ def estimate_window(
                 flow=None if output.flow is None else _array(output.flow[row]),
             )
             # Only the clip that moves most is kept whole: a long film has thousands.
-            examples = [max([*examples, example], key=lambda one: one.motion)]
+            examples = [max([*examples, example], key=lambda clip: clip.motion)]
             chances = () if output.expression is None else logits[-1][row].softmax(dim=-1).tolist()
             clips.append(_in_source(example, window.transforms[clip], margin, tuple(chances)))
     return WindowEstimate(
@@ -139,7 +139,9 @@ def _in_source(
         grid = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)  # (x, y)
         places = grid.astype(np.float64)
         at_grid = clip.flow[:, :, grid[:, 1], grid[:, 0]]  # [t-1, 2, G]
-        starts = np.stack([points_to_source(places, one, margin) for one in transforms[:-1]])
+        starts = np.stack(
+            [points_to_source(places, transform, margin) for transform in transforms[:-1]]
+        )
         arrows = np.stack(
             [
                 vectors_to_source(vectors.T, transform)

@@ -45,7 +45,7 @@ def source_pace(video: SourceVideo, root: Path) -> Pace:
     if len(seconds) < 2 or seconds[-1] <= seconds[0]:
         return Pace(Fraction(video.rate).limit_denominator(1001) if video.rate else FOLDER_RATE)
     rate = (len(seconds) - 1) / (seconds[-1] - seconds[0])
-    times = tuple(one - seconds[0] for one in seconds) if video.times else ()
+    times = tuple(moment - seconds[0] for moment in seconds) if video.times else ()
     return Pace(rate.limit_denominator(1001), times)
 
 

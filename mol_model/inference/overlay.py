@@ -72,8 +72,8 @@ def arrow_scale(marks: Iterable[FrameMarks]) -> tuple[int, float]:
     the distance between them.
     """
     lengths, spacing = [], []
-    for one in marks:
-        starts, arrows = one.inner_arrows()
+    for mark in marks:
+        starts, arrows = mark.inner_arrows()
         if len(starts) > 1:
             lengths.append(np.linalg.norm(arrows, axis=1))
             spacing.append(np.linalg.norm(starts[1] - starts[0]))

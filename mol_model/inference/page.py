@@ -43,7 +43,7 @@ PAGE = """<!doctype html>
  section { border-top: 1px solid #ddd; margin-top: 2rem } code { overflow-wrap: anywhere }
 </style>
 <h1>What MOL says of {{ videos|length }} video{{ "s" if videos|length != 1 }}</h1>
-<div class="limits">{% for one in limits %}<p>{{ one }}</p>{% endfor %}
+<div class="limits">{% for limit in limits %}<p>{{ limit }}</p>{% endfor %}
 <p>Pictures and films here show faces: pass them on only if the people agree.</p></div>
 
 <table><tr><th>video<th>answer<th>faces
@@ -118,7 +118,7 @@ def verdict(result: VideoResult) -> str:
         return f"no answer ({document['rejected']['code']})"
     if document["class"] is not None:
         return f"{document['class']}, {100 * document['probabilities'][document['class']]:.0f} %"
-    classes = [one["class"] for one in document["windows"]]
+    classes = [window["class"] for window in document["windows"]]
     windows = len(classes) + len(document["rejected_windows"])
     if None in classes:
         return "no expression head"
@@ -154,9 +154,9 @@ def _faces(result: VideoResult) -> str:
     """How many frames showed the face, and whether there were others."""
     if result.rejected is not None:
         return ""
-    windows = [one["face"] for one in result.document["windows"]]
-    frames = sum(sum(one["frames"].values()) for one in windows)
-    others = max((count for one in windows for count in one["others"].values()), default=0)
+    windows = [window["face"] for window in result.document["windows"]]
+    frames = sum(sum(window["frames"].values()) for window in windows)
+    others = max((count for window in windows for count in window["others"].values()), default=0)
     return f"{frames} frames" + (f", up to {others} others seen" if others else "")
 
 

@@ -182,13 +182,13 @@ class _Look:
             video = open_video(path)
             windows = cut_windows(video, self.options.window, self.model.frames)
             config = self.identity.config
-            for one in prepare_windows(video, path.parent, windows, self.kernels, config):
-                if isinstance(one, RejectedWindow):
-                    rejected.append(one)
+            for window in prepare_windows(video, path.parent, windows, self.kernels, config):
+                if isinstance(window, RejectedWindow):
+                    rejected.append(window)
                 else:
-                    seen_as = self.normalisation(one)
-                    estimate = estimate_window(self.model, one, seen_as, self.device)
-                    seen.append((one, estimate))
+                    seen_as = self.normalisation(window)
+                    estimate = estimate_window(self.model, window, seen_as, self.device)
+                    seen.append((window, estimate))
         except Rejection as error:
             document["rejected"] = {"code": error.code, "message": str(error)}
         except SourceFault as error:
@@ -197,13 +197,18 @@ class _Look:
             document["rejected"] = {"code": rejected[0].code, "message": _reason(rejected)}
         if document["rejected"]:
             return {**document, **self.identity.document()}
-        parts = [window_document(*one, self.identity.record.classes) for one in seen]
+        parts = [
+            window_document(window, estimate, self.identity.record.classes)
+            for window, estimate in seen
+        ]
         used = {int(n) for window, _ in seen for n in window.source_frames.flat}
         refused = sum(
-            one.first <= number <= one.last for one in rejected for number, _ in video.frames
+            window.first <= number <= window.last
+            for window in rejected
+            for number, _ in video.frames
         )
         notes = notes_of(parts, rejected, remainder=len(video.frames) - refused - len(used))
-        notes += [_sentence(one) for one in (*video.remarks, *seen[-1][0].remarks)]
+        notes += [_sentence(remark) for remark in (*video.remarks, *seen[-1][0].remarks)]
         whole = parts[0] if len(windows) == 1 else {"class": None, "probabilities": None}
         notes += draw_video(
             video, path.parent, seen, self.identity.record.classes, folder, film=self.options.film
@@ -215,7 +220,7 @@ class _Look:
             "notes": notes,
             "frames": {"found": len(video.frames), "used": len(used)},
             "windows": parts,
-            "rejected_windows": [vars(one) for one in rejected],
+            "rejected_windows": [vars(window) for window in rejected],
             **self.identity.document(),
         }
 

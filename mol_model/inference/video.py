@@ -134,7 +134,7 @@ def prepare_windows(
     starts = [window.start for window in windows]
     footage = Footage(video, root, config.reading)
     groups = itertools.groupby(
-        footage.frames(used), key=lambda one: bisect.bisect_right(starts, one[0])
+        footage.frames(used), key=lambda frame: bisect.bisect_right(starts, frame[0])
     )
     broken: Rejection | None = None
     for part, of_window in zip(parts, clips, strict=True):

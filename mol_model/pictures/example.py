@@ -19,7 +19,7 @@ from mol_model.pictures.figures import (
     save_png,
 )
 from mol_model.protocols.folds import Fold
-from mol_model.scoring.evaluation import test_inputs
+from mol_model.scoring.evaluation import centre_inputs
 
 
 def mark(synthetic: bool) -> str:
@@ -41,7 +41,7 @@ def draw_example(
     clips = data.clips_of(fold.test)
     motion = [float(source.read([clip]).flow.float().abs().mean()) for clip in clips]
     clip = clips[int(np.argmax(motion))]
-    inputs = test_inputs(source.read([clip]), normalisation, model.crop_px)
+    inputs = centre_inputs(source.read([clip]), normalisation, model.crop_px)
     with exact_products():
         output = model(inputs.frames)
     frames = inputs.frames[0].float().cpu().numpy() * normalisation.std + normalisation.mean

@@ -79,9 +79,9 @@ def common_mapping(
         name = COMPOSITE_MAPPING
     if name is None:
         shared = [
-            one
-            for one, classes in documents[0].classes.items()
-            if all(other.classes.get(one) == classes for other in documents)
+            mapping
+            for mapping, classes in documents[0].classes.items()
+            if all(other.classes.get(mapping) == classes for other in documents)
         ]
         if not shared:
             databases = ", ".join(sorted({document.database for document in documents}))

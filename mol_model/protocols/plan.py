@@ -160,7 +160,7 @@ def plan_folds(
     samples: list[Sample] = []
     for document in documents:
         clips = clips_of_document(document)
-        samples += [one for clip in clips if (one := sample_of(clip, mapping, names))]
+        samples += [sample for clip in clips if (sample := sample_of(clip, mapping, names))]
     folds = make_folds(samples, names, protocol)
     synthetic = any(document.synthetic for document in documents)
     plan = FoldPlan(

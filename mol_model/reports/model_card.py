@@ -143,7 +143,7 @@ def write_card(directory: Path) -> Path:
         run=run,
         model=config.model,
         training=config.training,
-        parameters=sum(one.numel() for one in network.parameters()),
+        parameters=sum(weights.numel() for weights in network.parameters()),
         missing=[name for name, there in parts if not there],
         seeds=seeds,
         remarks=remarks(metrics),

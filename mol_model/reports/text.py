@@ -64,7 +64,7 @@ def _score_lines(metrics: Mapping[str, Any]) -> list[str]:
 
 def _spread_lines(spread: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return [
-        f"  {name.replace('_', ' '):<32} {one['mean']:.4f} ± {one['standard_deviation']:.4f} "
-        f"({one['least']:.4f} to {one['greatest']:.4f})"
-        for name, one in spread.items()
+        f"  {name.replace('_', ' '):<32} {runs['mean']:.4f} ± {runs['standard_deviation']:.4f} "
+        f"({runs['least']:.4f} to {runs['greatest']:.4f})"
+        for name, runs in spread.items()
     ]

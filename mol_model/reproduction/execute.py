@@ -122,8 +122,8 @@ def _is_finished(unit: Unit) -> bool:
     return whole and unit.metrics() is not None and (unit.directory / REPORT_NAME).is_file()
 
 
-def _share_clips(one: Unit, other: Unit) -> bool:
-    return one.data is other.data and one.config.data == other.config.data
+def _share_clips(unit: Unit, other: Unit) -> bool:
+    return unit.data is other.data and unit.config.data == other.config.data
 
 
 def _do(

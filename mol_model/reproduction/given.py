@@ -27,7 +27,7 @@ def match_shards(
     found: dict[str, Path] = {}
     missing: dict[str, str] = {}
     for key, need in needs.items():
-        alike = [path for path, one in manifests.items() if _is_of(need, one)]
+        alike = [path for path, manifest in manifests.items() if _is_of(need, manifest)]
         fitting = [path for path in alike if _difference(need, manifests[path]) is None]
         if len(fitting) > 1:
             raise ConfigError(

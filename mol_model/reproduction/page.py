@@ -49,7 +49,9 @@ def write_page(out: Path, table: dict[str, Any]) -> Path:
     page = environment.from_string(PAGE).render(
         t=table,
         style=markupsafe.Markup(STYLE),
-        with_paper=any("paper" in one for row in table["rows"] for one in row["scores"].values()),
+        with_paper=any(
+            "paper" in score for row in table["rows"] for score in row["scores"].values()
+        ),
         ours=ours_text,
         paper=paper_text,
         report_of=lambda run, seed: (seed_directory(Path(run), seed) / REPORT_NAME).as_posix(),

@@ -69,9 +69,9 @@ def _marks(plan: Plan) -> list[str]:
     marks += dict.fromkeys(words for unit in plan.units for words in remarks(unit.metrics() or {}))
     partial = [unit for unit in plan.units if len(unit.folds) < unit.folds_of_protocol]
     if partial:
-        one = partial[0]
+        unit = partial[0]
         marks.append(
-            f"{len(one.folds)} of {one.folds_of_protocol} folds of the protocol: no result of it"
+            f"{len(unit.folds)} of {unit.folds_of_protocol} folds of the protocol: no result of it"
         )
     return marks
 
@@ -80,7 +80,7 @@ def _row(plan: Plan, row: Row, failures: dict[str, str]) -> dict[str, Any]:
     """One row: its state, and the scores of what is finished."""
     result: dict[str, Any] = {"name": row.name, "run": row.run, "note": "", "seeds": []}
     units = plan.units_of(row.run)
-    peer = next((one for one in plan.peers if one.row.run == row.run), None)
+    peer = next((unit for unit in plan.peers if unit.row.run == row.run), None)
     if row.run in plan.missing:
         return {**result, "state": "shards not given", "note": plan.missing[row.run], "scores": {}}
     if peer is not None:
@@ -94,7 +94,11 @@ def _row(plan: Plan, row: Row, failures: dict[str, str]) -> dict[str, Any]:
         state = "done" if len(finished) == len(units) else "not finished"
         note, synthetic = _progress(units), any(unit.data.synthetic for unit in units)
         result["pictures"] = _pictures(plan, units)
-    if state == "done" and row.part and not any(_part_of(row, one) for one in finished.values()):
+    if (
+        state == "done"
+        and row.part
+        and not any(_part_of(row, metrics) for metrics in finished.values())
+    ):
         note = f"no video of {row.part} is tested in these folds"
     if row.run in failures:
         state, note = "failed", failures[row.run]
@@ -127,12 +131,12 @@ def _scores(
     for score in plan.document.metrics:
         factor = SCORES[score].factor
         if score in spread:
-            one = spread[score]
-            deviation = one["standard_deviation"]
+            of_seeds = spread[score]
+            deviation = of_seeds["standard_deviation"]
             scores[score] = {
-                "ours": factor * one["mean"],
+                "ours": factor * of_seeds["mean"],
                 "standard_deviation": None if deviation is None else factor * deviation,
-                "values": [factor * value for value in one["values"]],
+                "values": [factor * value for value in of_seeds["values"]],
             }
         if score in paper:
             scores.setdefault(score, {})["paper"] = paper[score]
@@ -155,10 +159,10 @@ def _pictures(plan: Plan, units: list[Unit]) -> list[str]:
 
 def table_text(table: dict[str, Any], shown: Callable[[object], str] = str) -> str:
     """The table in Markdown, for a terminal, or for a file with what `shown` makes of names."""
-    with_paper = any("paper" in one for row in table["rows"] for one in row["scores"].values())
+    with_paper = any("paper" in score for row in table["rows"] for score in row["scores"].values())
     heads = ["row"]
-    for one in table["metrics"].values():
-        heads += [f"{one['name']}, {one['unit']}"] + (["paper"] if with_paper else [])
+    for metric in table["metrics"].values():
+        heads += [f"{metric['name']}, {metric['unit']}"] + (["paper"] if with_paper else [])
     heads += ["seeds", "state"]
     lines = [f"{shown(table['source'])}: {shown(table['title'])}", ""]
     lines += [f"- **{mark}**" for mark in table["marks"]] + [""] * bool(table["marks"])
@@ -166,9 +170,9 @@ def table_text(table: dict[str, Any], shown: Callable[[object], str] = str) -> s
     for row in table["rows"]:
         cells = [shown(row["name"])]
         for score in table["metrics"]:
-            one = row["scores"].get(score, {})
-            cells.append(ours_text(one))
-            cells += [paper_text(one)] if with_paper else []
+            score_of_row = row["scores"].get(score, {})
+            cells.append(ours_text(score_of_row))
+            cells += [paper_text(score_of_row)] if with_paper else []
         cells += [str(len(row["seeds"])) if row["seeds"] else "", row["state"]]
         lines.append(f"| {' | '.join(cells)} |")
     lines += [""] + [f"{shown(row['name'])}: {row['note']}" for row in table["rows"] if row["note"]]

@@ -41,7 +41,7 @@ def measure(units: Sequence[Unit], device: str, steps: int = MEASURED_STEPS) -> 
     """
     place = choose_device(device)
     costs = {unit.run: (step_cost(unit), unit) for unit in units}
-    cost, unit = max(costs.values(), key=lambda one: one[0])
+    cost, unit = max(costs.values(), key=lambda cost_and_unit: cost_and_unit[0])
     training = unit.config.training.model_copy(
         update={"steps": 1 + steps, "log_every": 1, "selection": "last"}
     )

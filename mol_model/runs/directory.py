@@ -52,7 +52,7 @@ def open_run(
         raise ConfigError(f"{out}: is a file; --out must name a directory")
     path = out / RUN_NAME
     # A name that begins with a dot is one that a killed process left, or a lock.
-    used = out.is_dir() and any(not one.name.startswith(".") for one in out.iterdir())
+    used = out.is_dir() and any(not entry.name.startswith(".") for entry in out.iterdir())
     if used and not path.is_file():
         raise ConfigError(f"{out}: already in use and holds no run; choose another --out")
     with held_alone(out, patience_s=TABLES_PATIENCE_S):
@@ -110,7 +110,7 @@ def clear_run(out: Path) -> None:
             with held_alone(fold):
                 pass
     last = {folds.name: 0, RUN_NAME: 2}
-    names = [one.name for one in out.iterdir() if not one.name.startswith(".")]
+    names = [entry.name for entry in out.iterdir() if not entry.name.startswith(".")]
     old = out / f"{OLD_PREFIX}{uuid.uuid4().hex}"
     if names:
         old.mkdir()

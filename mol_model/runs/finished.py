@@ -40,8 +40,8 @@ def load_finished(
         directory = fold_directory(run, fold.name)
         found = load_predictions(directory)
         wanted = [data.videos[video] for video in fold.test]
-        if {one.fold for one in found} - {fold.name} or sorted(
-            (one.database, one.subject, one.clip) for one in found
+        if {prediction.fold for prediction in found} - {fold.name} or sorted(
+            (prediction.database, prediction.subject, prediction.clip) for prediction in found
         ) != sorted((video.database, video.subject, video.clip) for video in wanted):
             raise TrainingError(
                 f"{directory}: holds predictions of other videos than fold {fold.name} tests; "

@@ -29,7 +29,7 @@ from mol_pipeline.contract.shard_layout import ALIGNED_PX
 from mol_pipeline.contract.stopping import refuse_if_asked
 
 
-def test_inputs(batch: ClipBatch, normalisation: Normalisation, crop_px: int) -> ClipInputs:
+def centre_inputs(batch: ClipBatch, normalisation: Normalisation, crop_px: int) -> ClipInputs:
     """Centre crop of a batch."""
     view = centre_view(len(batch.frames), ALIGNED_PX, crop_px, batch.frames.device)
     return apply_view(batch, view, normalisation, crop_px)
@@ -95,7 +95,7 @@ def evaluate_fold(
         refuse_if_asked(f"fold {fold.name} was still being tested, its model is saved")
         scores, logits = [], []
         for clips in in_parts(data.clips_of([video])):
-            inputs = test_inputs(source.read(clips), normalisation, model.crop_px)
+            inputs = centre_inputs(source.read(clips), normalisation, model.crop_px)
             with exact_products():
                 output = model(inputs.frames)
             of = f"fold {fold.name}, video {data.videos[video].key}"
@@ -209,7 +209,7 @@ def recognition_accuracy(
     for video in videos:
         logits = []
         for clips in in_parts(source.data.clips_of([video])):
-            inputs = test_inputs(source.read(clips), normalisation, model.crop_px)
+            inputs = centre_inputs(source.read(clips), normalisation, model.crop_px)
             with exact_products():
                 output = model(inputs.frames, flow_pairs=[0])
             _array("class", output.expression, source.data.videos[video].key)
@@ -232,8 +232,8 @@ def pooled_metrics(
             results of their own, and may test a video twice.
     """
     metrics: dict[str, Any] = {
-        "videos": len({one.key for one in predictions}),
-        "folds": len({one.fold for one in predictions}),
+        "videos": len({video.key for video in predictions}),
+        "folds": len({video.fold for video in predictions}),
         "classes": list(classes),
     }
     if by_fold and metrics["folds"] > 1:
@@ -249,8 +249,8 @@ def _scores_by(
 ) -> dict[str, dict[str, Any]]:
     """Scores of each database (MOL Table VI), or of each fold (Table VII), by its name."""
     groups: dict[str, list[VideoPrediction]] = {}
-    for one in predictions:
-        groups.setdefault(getattr(one, attribute), []).append(one)
+    for video in predictions:
+        groups.setdefault(getattr(video, attribute), []).append(video)
     return {
         name: {"videos": len(groups[name]), **_scores(groups[name], classes)}
         for name in sorted(groups)
@@ -264,27 +264,33 @@ def _scores(predictions: Sequence[VideoPrediction], classes: Sequence[str]) -> d
     beside a score is averaged as the score is.
     """
     scores: dict[str, Any] = {}
-    flows, left_out = _scored(predictions, lambda one: (one.end_point_error, one.zero_flow_error))
+    flows, left_out = _scored(
+        predictions, lambda video: (video.end_point_error, video.zero_flow_error)
+    )
     if flows:
         scores["flow"] = {
-            "average_end_point_error_px": float(np.mean([one.end_point_error for one in flows])),
-            "zero_flow_end_point_error_px": float(np.mean([one.zero_flow_error for one in flows])),
+            "average_end_point_error_px": float(
+                np.mean([video.end_point_error for video in flows])
+            ),
+            "zero_flow_end_point_error_px": float(
+                np.mean([video.zero_flow_error for video in flows])
+            ),
             **left_out,
         }
-    shapes, left_out = _scored(predictions, lambda one: (*one.nme, one.mean_shape_nme))
+    shapes, left_out = _scored(predictions, lambda video: (*video.nme, video.mean_shape_nme))
     if shapes:
-        nme = np.concatenate([one.nme for one in shapes])
-        frames = [len(one.nme) for one in shapes]
-        constant = np.average([one.mean_shape_nme for one in shapes], weights=frames)
+        nme = np.concatenate([video.nme for video in shapes])
+        frames = [len(video.nme) for video in shapes]
+        constant = np.average([video.mean_shape_nme for video in shapes], weights=frames)
         scores["landmarks"] = {
             "inter_ocular_nme_percent": float(100 * nme.mean()),
             "mean_shape_nme_percent": float(100 * constant),
             "failure_rate_percent_at_10": float(100 * failure_rate(nme)),
             **left_out,
         }
-    if all(one.probabilities for one in predictions):
-        labels = [one.label for one in predictions]
-        predicted = [one.predicted for one in predictions]
+    if all(video.probabilities for video in predictions):
+        labels = [video.label for video in predictions]
+        predicted = [video.predicted for video in predictions]
         confusion = confusion_matrix(labels, predicted, len(classes))
         counts = np.bincount(labels, minlength=len(classes))
         majority = confusion_matrix(labels, np.full(len(labels), counts.argmax()), len(classes))
@@ -301,6 +307,6 @@ def _scored(
     predictions: Sequence[VideoPrediction], errors: Callable[[VideoPrediction], Sequence[float]]
 ) -> tuple[list[VideoPrediction], dict[str, list[str]]]:
     """Videos whose errors are finite, and the others by name; nobody where nothing is estimated."""
-    kept = [one for one in predictions if np.isfinite(errors(one)).all()]
-    names = ["/".join(one.key) for one in predictions if not np.isfinite(errors(one)).all()]
+    kept = [video for video in predictions if np.isfinite(errors(video)).all()]
+    names = ["/".join(video.key) for video in predictions if not np.isfinite(errors(video)).all()]
     return kept, {"not_scored": names} if names else {}

@@ -23,12 +23,12 @@ from mol_model.clips.views import Normalisation
 from mol_model.protocols.folds import Fold
 from mol_model.scoring.evaluation import (
     ClipScores,
+    centre_inputs,
     finite,
     in_parts,
     pooled_metrics,
     score_clips,
     score_video,
-    test_inputs,
 )
 from mol_pipeline.contract.errors import ConfigError, TrainingError
 from mol_pipeline.contract.shard_layout import ALIGNED_PX
@@ -123,8 +123,8 @@ def _raft(weights: Path) -> FlowPredictor:
     @torch.inference_mode()
     def predict(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray:
         pair = [
-            (torch.from_numpy(one).float() / 127.5 - 1)[:, None].expand(-1, 3, -1, -1)
-            for one in (first, second)
+            (torch.from_numpy(frames).float() / 127.5 - 1)[:, None].expand(-1, 3, -1, -1)
+            for frames in (first, second)
         ]
         return model(*pair)[-1].numpy()
 
@@ -177,7 +177,7 @@ def _score(
     landmarks: LandmarkPredictor | None,
 ) -> ClipScores:
     """Ask the predictors about some clips."""
-    inputs = test_inputs(batch, AS_STORED, crop_px)
+    inputs = centre_inputs(batch, AS_STORED, crop_px)
     frames = inputs.frames.round().to(torch.uint8).numpy()  # [K, t, P, P]
     size = frames.shape[-2:]
     first, second = frames[:, :-1].reshape(-1, *size), frames[:, 1:].reshape(-1, *size)

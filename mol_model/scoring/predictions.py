@@ -51,7 +51,7 @@ class VideoPrediction:
 
 def save_predictions(directory: Path, predictions: Sequence[VideoPrediction]) -> None:
     """Write the predictions of a fold, by rename."""
-    content = json.dumps([asdict(one) for one in predictions]).encode()
+    content = json.dumps([asdict(video) for video in predictions]).encode()
     write_atomically(directory / PREDICTIONS_NAME, content)
 
 
@@ -85,13 +85,13 @@ def write_table(
         + [f"p_{name}" for name in classes]
         + ["end_point_error_px", "inter_ocular_nme", "synthetic"]
     )
-    for one in predictions:
-        probabilities = [f"{p:.6f}" for p in one.probabilities]
-        predicted = classes[one.predicted] if one.probabilities else ""
-        nme = sum(one.nme) / len(one.nme)
+    for video in predictions:
+        probabilities = [f"{p:.6f}" for p in video.probabilities]
+        predicted = classes[video.predicted] if video.probabilities else ""
+        nme = sum(video.nme) / len(video.nme)
         writer.row(
-            [one.fold, one.database, one.subject, one.clip, classes[one.label], predicted]
+            [video.fold, video.database, video.subject, video.clip, classes[video.label], predicted]
             + (probabilities or [""] * len(classes))
-            + [f"{one.end_point_error:.4f}", f"{nme:.5f}", "yes" if synthetic else "no"]
+            + [f"{video.end_point_error:.4f}", f"{nme:.5f}", "yes" if synthetic else "no"]
         )
     write_atomically(path, text.getvalue().encode())

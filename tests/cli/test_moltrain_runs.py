@@ -15,6 +15,7 @@ import pytest
 
 from mol_model.cli import main
 from mol_model.reports.comparison import mcnemar
+from tests.fuzz.readers import write_run
 from tests.in_process import run_here
 from tests.model.shard_fixture import write_shards
 from tests.tally import tally
@@ -298,3 +299,20 @@ def test_a_split_by_subject_is_one_fold(shards, tmp_path):
     done = here(*arguments, "--out", out, *SMALL, *ALONE, "--steps", 2)
     assert done.returncode == 0, done.stderr
     assert "one split by subject, 1 folds, 5 held-out videos" in done.stdout
+
+
+def test_the_state_of_a_run_and_a_comparison_need_no_torch(tmp_path):
+    """They are asked for often, on a login node: torch would take seconds each time."""
+    first, second = write_run(tmp_path / "first"), write_run(tmp_path / "second")
+    code = f"""
+import sys
+from click.testing import CliRunner
+from mol_model.cli import main
+for words in (["status", {str(first)!r}], ["compare", {str(first)!r}, {str(second)!r}]):
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 0, result.output
+    print(words[0], sorted({{"torch", "h5py", "matplotlib"}} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["status []", "compare []"]
