@@ -23,6 +23,7 @@ from mol_model.reproduction.execute import reproduce
 from mol_model.reproduction.plan import ReproductionRequest, make_plan
 from mol_model.reproduction.timing import estimate, measure
 from mol_model.reproduction.units import PeerUnit
+from mol_model.runs.options import RunOptions
 from mol_pipeline.config import BuildConfig
 from mol_pipeline.contract.errors import ConfigError, StoppedOnRequest, TrainingError
 from mol_pipeline.contract.labels import LABEL_MAPPINGS
@@ -262,18 +263,18 @@ def samm(tmp_path_factory):
     }
 
 
-def own_plan(tmp_path, shards, *, out="out", seeds=(0,), steps=2, **more):
+def own_plan(
+    tmp_path, shards, *, out="out", seeds=(0,), steps=2, folds=(), overwrite=False, peers=()
+):
     path = tmp_path / "mine.yaml"
     path.write_text(OWN.format(seeds=list(seeds)))
     request = ReproductionRequest(
         name=str(path),
         shards=(shards,),
-        out=tmp_path / out,
+        options=RunOptions(tmp_path / out, "cpu", jobs=1, folds=folds, overwrite=overwrite),
         preset="tiny",
         overrides=(*SMALL, f"training.steps={steps}"),
-        device="cpu",
-        jobs=1,
-        **more,
+        peers=peers,
     )
     return make_plan(request)
 
@@ -415,7 +416,7 @@ def test_another_table_in_the_directory_and_wrong_requests_are_refused(tmp_path,
     both = (samm[True], samm[False])
     path = str(tmp_path / "mine.yaml")
     with pytest.raises(ConfigError, match="both hold samm with clips of 2 frames"):
-        make_plan(ReproductionRequest(name=path, shards=both, out=tmp_path / "o"))
+        make_plan(ReproductionRequest(name=path, shards=both, options=RunOptions(tmp_path / "o")))
 
 
 def test_key_frames_are_not_taken_for_two_frames_of_another_kind(tmp_path):
