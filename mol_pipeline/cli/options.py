@@ -97,6 +97,14 @@ _READING = (
         callback=lambda context, option, name: None if name is None else _encoding(name),
         help="Of text tables (CSV), where it cannot be told: utf-8, windows-1252, gb18030, ...",
     ),
+    click.option(
+        "--most-missing",
+        type=click.FloatRange(0, 1),
+        metavar="SHARE",
+        default=0.5,
+        show_default=True,
+        help="A clip that lacks more than this share of its frames is rejected.",
+    ),
 )
 """One for each field of `IndexOptions`, by its name."""
 

@@ -188,6 +188,9 @@ class CountCheck(Record):
     expected: int
 
 
+HALF_MISSING = 0.5
+
+
 class IndexOptions(Record):
     """How the source was read: what `molprep index` was told."""
 
@@ -199,6 +202,16 @@ class IndexOptions(Record):
     """What the numbers in the names of frames were taken for."""
     encoding: str | None = None
     """Of text tables, if it was named; None if it was decided by their content."""
+    most_missing: float = Field(default=HALF_MISSING, ge=0, le=1)
+    """Share of a clip's frames that may be absent; left out of documents where it is the half."""
+
+    @model_serializer(mode="wrap")
+    def _without_the_half(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Older documents, written again, stay what they were."""
+        document: dict[str, Any] = serialise(self)
+        if document.get("most_missing") == HALF_MISSING:
+            del document["most_missing"]
+        return document
 
 
 class Part(Record):

@@ -68,6 +68,7 @@ class IndexBuilder:
         start = folder_inside(self.root, frames, "--frames") if frames else self.root
         self.folders = FrameFolders(self.root, start, rank)
         self._corrections = Corrections(database, enabled=request.options.corrections)
+        self.most_missing = request.options.most_missing
         self._fractions = fractions
         self._applied: list[Correction] = []
         self._noticed = Noticed()
@@ -252,7 +253,7 @@ class IndexBuilder:
                     clip,
                     key_frames,
                     folders,
-                    self.request.options.numbers,
+                    self.request.options,
                     renumbered=renumbered,
                     trust_folder=trust_folder,
                 )

@@ -1,5 +1,6 @@
 """Names of clips: every event has one of its own, and documents can hold it."""
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -30,8 +31,12 @@ class ClipNames:
         if content in self._rows:
             return clip
         self._rows.add(content)
-        if clip.key in self._given:
-            clip = replace(clip, clip=f"{clip.clip}{suffix}")
+        names = itertools.chain(
+            [clip.clip, f"{clip.clip}{suffix}"],
+            (f"{clip.clip}{suffix}#{count}" for count in itertools.count(2)),
+        )
+        named = (replace(clip, clip=name) for name in names)
+        clip = next(one for one in named if one.key not in self._given)
         self._given.add(clip.key)
         return clip
 

@@ -1,13 +1,14 @@
 """The frames of a clip: the folder that holds most of them, cut to the annotated interval."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mol_pipeline.contract.gaps import gaps_between
-from mol_pipeline.contract.manifest import KeyFrames
+from mol_pipeline.contract.manifest import IndexOptions, KeyFrames
 from mol_pipeline.databases.annotated import AnnotatedClip
 from mol_pipeline.databases.candidates import Candidate, best_folder
 from mol_pipeline.databases.files import FrameFolder
-from mol_pipeline.databases.fitting import Numbers
+from mol_pipeline.databases.fitting import require_most
 from mol_pipeline.databases.index import SourceVideo
 
 
@@ -24,7 +25,7 @@ def cut(
     clip: AnnotatedClip,
     key_frames: KeyFrames,
     folders: list[FrameFolder],
-    numbers: Numbers,
+    options: IndexOptions,
     *,
     renumbered: bool,
     trust_folder: bool,
@@ -36,32 +37,41 @@ def cut(
         clip: As it is annotated.
         key_frames: Of it.
         folders: That may hold its frames; at least one.
-        numbers: See `fitting.fit`.
+        options: How the database is read.
         renumbered: See `fitting.fit`.
         trust_folder: Where the interval goes beyond a trimmed folder, end at its last frame.
 
     Raises:
         Misfit: If no folder's frames can be taken as the clip's.
     """
-    best, why = best_folder(folders, key_frames, numbers, anew=renumbered)
+    best, why = best_folder(folders, key_frames, options.numbers, anew=renumbered)
     key_frames = best.fit.key_frames
     notes, remarks = [], [one for one in (why, best.fit.renumbered) if one]
     if why:
         notes.append(f"{clip.subject}/{clip.clip}: {why}")
     if best.fit.renumbered:
         notes.append("frames are numbered from the start of the clip; taken in order")
+    chosen = best.fit.frames
+    numbers = [number for number, _ in chosen]
+    annotated = gaps_between(numbers, *_interval(key_frames, numbers))
+    require_most(best.folder.relative, len(chosen), annotated, options.most_missing)
     if trust_folder:
         key_frames, words = _ended(key_frames, best.present[-1][0])
         if words:
             notes.append(f"{clip.clip}: {words}")
             remarks.append(words)
-    chosen = best.fit.frames
-    low = key_frames.onset if key_frames.onset is not None else chosen[0][0]
-    high = key_frames.offset if key_frames.offset is not None else chosen[-1][0]
+    low, high = _interval(key_frames, numbers)
     if low > best.present[0][0] or high < best.present[-1][0]:
         notes.append("folders hold more frames than the annotated intervals; clips are cut")
     video = _video(database, clip, key_frames, best, (low, high), remarks)
     return Cut(video, tuple(notes))
+
+
+def _interval(key_frames: KeyFrames, numbers: Sequence[int]) -> tuple[int, int]:
+    """First and last frame of a clip: as annotated, else as there."""
+    low = key_frames.onset if key_frames.onset is not None else numbers[0]
+    high = key_frames.offset if key_frames.offset is not None else numbers[-1]
+    return low, high
 
 
 def _ended(key_frames: KeyFrames, last: int) -> tuple[KeyFrames, str]:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from mol_pipeline.contract.gaps import Gaps, gap_count, gaps_text
 from mol_pipeline.contract.manifest import KeyFrames
 
 Frames = Sequence[tuple[int, str]]
@@ -38,6 +39,27 @@ class Misfit(Exception):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+def require_most(where: str, found: int, missing: Gaps, most: float) -> None:
+    """Refuse a clip that lacks more of its frames than is allowed.
+
+    Args:
+        where: Its folder, for the message.
+        found: Frames that are there.
+        missing: Numbers for which there is none.
+        most: Share that may be missing.
+
+    Raises:
+        Misfit: If more is.
+    """
+    absent = gap_count(missing)
+    if absent > most * (found + absent):
+        raise Misfit(
+            "missing-frames",
+            f"{where}: {absent} of its {found + absent} frames are not there "
+            f"({gaps_text(missing)}): is the archive whole? '--most-missing 1' takes what there is",
+        )
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,16 @@
 """Onset, apex and offset of a row: cells read, known errors put right, the order proved."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mol_pipeline.contract.absence import is_absent
 from mol_pipeline.contract.manifest import Correction, KeyFrames, KeyFrameSource
 from mol_pipeline.databases.annotated import AnnotatedClip
 from mol_pipeline.databases.corrections import Corrections
-from mol_pipeline.databases.noticed import Notice
-from mol_pipeline.databases.tables import nearest_number
+from mol_pipeline.databases.noticed import Kind, Notice
+from mol_pipeline.databases.tables import is_below_zero, nearest_number
 
+NOT_ANNOTATED = -1
+"""How some tables write that there is no such frame: none has a number below 0."""
 LONGEST_CLIP = 1_000_000
 """Frames; a longer interval is a slip of the pen (at 200 fps it would last 83 minutes)."""
 
@@ -113,11 +115,17 @@ class _CellReader:
 
     def cell(self, name: str, text: str, at_least: int | None = None) -> _Cell:
         """A cell, put right if it is known to be wrong."""
+        if name == "apex" and is_below_zero(text, fractions_only=True):
+            return _absent("outside", f"apex {text.strip()} is negative: left absent")
+        if self.clip.zero == "open" and name != "apex" and is_below_zero(text):
+            return _absent("open", f"{name} {text.strip()} is taken as not annotated")
         try:
             number = frame_number(name, text, fractions=self.fractions)
         except ValueError as error:
             raise ValueError(f"{name} {error}") from None
         value = number.value
+        if value == NOT_ANNOTATED and name == "apex":
+            return _absent("unannotated", f"apex {NOT_ANNOTATED} means that none is annotated")
         if value is not None and value < 0 and name != "apex":
             raise ValueError(f"{name} {value} is negative")
         written = text.strip() if value is None else str(value)
@@ -130,6 +138,10 @@ class _CellReader:
             return _Cell(None, "absent", number.notices, (known,))
         source: KeyFrameSource = "estimated" if is_absent(known.wrong) else "corrected"
         return _Cell(int(known.right), source, number.notices, (known,))
+
+
+def _absent(kind: Kind, words: str) -> _Cell:
+    return _Cell(None, "absent", (Notice(kind, words),))
 
 
 def _opened(cell: _Cell) -> _Cell:
@@ -153,7 +165,7 @@ def _apex_inside(
     apex: _Cell,
     offset: int | None,
 ) -> _Cell:
-    """The apex if it lies in the interval, or is known to be wrong."""
+    """The apex if it lies in the interval; else what is known to be right, or none."""
     if apex.value == 0 and onset != 0:  # 0 is how some tables leave it open
         return _Cell(None, "absent", apex.notices, apex.corrections)
     low, high = onset or 0, offset if offset is not None else apex.value
@@ -161,7 +173,11 @@ def _apex_inside(
         return apex
     known = corrections.number(clip.subject, clip.clip, "apex", str(apex.value), outside=True)
     if known is None:
-        raise ValueError(f"apex {apex.value} lies outside onset {onset} .. offset {offset}")
+        where = f"onset {onset} .. offset {offset}"
+        return replace(
+            _absent("outside", f"apex {apex.value} lies outside {where}: left absent"),
+            corrections=apex.corrections,
+        )
     applied = (*apex.corrections, known)
     if not known.right:
         return _Cell(None, "absent", apex.notices, applied)

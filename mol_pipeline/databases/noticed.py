@@ -3,12 +3,21 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["rounded"]
+Kind = Literal["rounded", "unannotated", "outside", "open", "bound"]
 
 SUMMARIES: dict[Kind, str] = {
     "rounded": (
         "{cells} frame number(s) of {rows} row(s) are fractions, rounded to the nearest frame, "
         "half up"
+    ),
+    "unannotated": "{cells} apex(es) of -1 mean that none is annotated: left absent",
+    "outside": (
+        "{cells} apex(es) lie outside their onset .. offset: the rows are kept, the apex is absent"
+    ),
+    "open": "{cells} onset(s) or offset(s) of {rows} row(s) are below 0: taken as not annotated",
+    "bound": (
+        "{cells} first or last frame(s) of long videos lie far outside their own folders, which "
+        "count"
     ),
 }
 """What is said of all rows of a kind."""

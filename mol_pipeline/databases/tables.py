@@ -17,6 +17,7 @@ __all__ = [
     "Table",
     "has_columns",
     "is_absent",
+    "is_below_zero",
     "nearest_number",
     "plain_name",
     "read_sheets",
@@ -88,6 +89,20 @@ def nearest_number(text: str) -> tuple[int | None, bool]:
     if value != nearest and value < 0:
         raise ValueError(f"{shown} is negative")
     return nearest, value == nearest
+
+
+def is_below_zero(text: str, *, fractions_only: bool = False) -> bool:
+    """Whether a cell holds a number below 0.
+
+    Args:
+        text: The cell.
+        fractions_only: Leave out whole numbers.
+    """
+    text = text.strip()
+    if not text.startswith("-") or not NUMBER.fullmatch(text):
+        return False
+    value = Decimal(text)
+    return value < 0 and not (fractions_only and value == value.to_integral_value())
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ def test_the_coding_of_casme2_is_said(tmp_path):
 
 
 def test_a_missing_apex_is_estimated_where_an_estimate_is_published(tmp_path):
-    clip = Clip(4, "EP12_01f", "disgust", 261, "/", 321, on_disk=[280])
+    clip = Clip(4, "EP12_01f", "disgust", 261, "/", 321)
     (video,) = read(casme2([clip]), tmp_path).videos
     assert (video.key_frames.apex, video.key_frames.apex_source) == (279, "estimated")
     assert not video.has_distinct_apex

@@ -23,7 +23,7 @@ from mol_pipeline.databases.annotated import AnnotatedClip
 from mol_pipeline.databases.builder import IndexBuilder
 from mol_pipeline.databases.candidates import best_folder
 from mol_pipeline.databases.files import FrameFolder, is_junk, walk
-from mol_pipeline.databases.fitting import Misfit
+from mol_pipeline.databases.fitting import Misfit, require_most
 from mol_pipeline.databases.index import DatabaseIndex, SourceVideo
 
 PARTITIONS = {"train_set": "train", "training_set": "train", "validation_set": "validation"}
@@ -56,18 +56,18 @@ class AffWild2(Adapter):
         return builder.finish(None)
 
     def _take(self, builder: IndexBuilder, path: Path, partition: str) -> None:
-        video = path.stem
+        name = path.stem
         clip = AnnotatedClip(
-            subject=video,
-            clip=video,
+            subject=name,
+            clip=name,
             raw_label="",
             where=f"{partition}/{path.name}",
             annotations={
                 "partition": partition,
-                "recording": SECOND_PERSON.sub("", video),
+                "recording": SECOND_PERSON.sub("", name),
                 "expression": "macro",
             },
-            person=f"{self.name}/{video}",
+            person=f"{self.name}/{name}",
             whole_clip=True,
         )
         try:
@@ -75,18 +75,20 @@ class AffWild2(Adapter):
         except ValueError as error:
             builder.reject(clip, "garbled-annotation", str(error))
             return
-        folders = builder.folders.named(video)
+        folders = builder.folders.named(name)
         if not folders:
-            builder.reject(clip, "no-folder", f"no folder {video} with frames below the root")
+            builder.reject(clip, "no-folder", f"no folder {name} with frames below the root")
             return
         try:
             labelled = _labelled(clip, labels, folders)
+            video = labelled.video
+            require_most(video.folder, len(video.frames), video.missing, builder.most_missing)
         except Misfit as misfit:
             builder.reject(clip, misfit.code, str(misfit))
             return
         for note in labelled.notes:
-            builder.note(f"{video}: {note}")
-        builder.add_video(clip, labelled.video)
+            builder.note(f"{name}: {note}")
+        builder.add_video(clip, video)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from mol_pipeline.databases.adapter import Adapter, IndexRequest
 from mol_pipeline.databases.annotated import AnnotatedClip
 from mol_pipeline.databases.builder import IndexBuilder
 from mol_pipeline.databases.files import path_inside
+from mol_pipeline.databases.fitting import Misfit, require_most
 from mol_pipeline.databases.index import DatabaseIndex, SourceVideo
 from mol_pipeline.databases.own_people import FilesOfSubjects, refuse_two_spellings
 from mol_pipeline.databases.sources import PATTERN, Source, open_source
@@ -109,7 +110,13 @@ class Custom(Adapter):
             asked = f"asked for are {key_frames.onset}..{key_frames.offset}"
             builder.reject(clip, "no-frames", f"{present}, {asked}")
             return
-        builder.add_checked(_video(clip, key_frames, builder.root, part))
+        video = _video(clip, key_frames, builder.root, part)
+        try:
+            require_most(name, len(video.frames), video.missing, builder.most_missing)
+        except Misfit as misfit:
+            builder.reject(clip, misfit.code, str(misfit))
+            return
+        builder.add_checked(video)
 
 
 def _clip_name(path: str) -> str:
