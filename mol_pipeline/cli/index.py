@@ -75,7 +75,10 @@ def read_index(source: Source) -> "DatabaseIndex":
     """Read a database with its adapter."""
     from mol_pipeline.databases.registry import ADAPTERS
 
-    return ADAPTERS[source.dataset].read(source.request)
+    index = ADAPTERS[source.dataset].read(source.request)
+    for warning in index.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    return index
 
 
 def compare_counts(index: "DatabaseIndex", strict: bool) -> None:

@@ -86,8 +86,12 @@ THREE_CLASSES = ("negative", "positive", "surprise")
 """MEGC 2019 order."""
 
 _OBJECTIVE = ("i", "ii", "iii", "iv", "v", "vi", "vii")
-_OBJECTIVE_CLASSES = _same(*_OBJECTIVE, field="objective_class")
-_MEGC_2018 = _same(*_OBJECTIVE[:5], field="objective_class")
+"""MEGC 2018 numbers them in Roman figures; the owners' tables write 1 to 7 or these."""
+_OBJECTIVE_WORDS = {name: f"{name} {n}" for n, name in enumerate(_OBJECTIVE, start=1)}
+_OBJECTIVE_CLASSES = _Rule(_OBJECTIVE_WORDS, {"field": "objective_class"})
+_MEGC_2018 = _Rule(
+    {name: _OBJECTIVE_WORDS[name] for name in _OBJECTIVE[:5]}, {"field": "objective_class"}
+)
 _MICRO_MACRO = _same("micro", "macro", field="expression")
 
 

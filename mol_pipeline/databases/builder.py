@@ -15,8 +15,7 @@ from mol_pipeline.contract.documents import shortened
 from mol_pipeline.contract.errors import SourceError
 from mol_pipeline.contract.manifest import Correction, KeyFrames, RejectedVideo
 from mol_pipeline.databases.adapter import IndexRequest
-from mol_pipeline.databases.annotated import AnnotatedClip, TableFormat
-from mol_pipeline.databases.annotations import find_annotation
+from mol_pipeline.databases.annotated import AnnotatedClip
 from mol_pipeline.databases.clip_names import ClipNames
 from mol_pipeline.databases.corrections import Corrections
 from mol_pipeline.databases.cutting import cut
@@ -32,9 +31,9 @@ from mol_pipeline.databases.index import DatabaseIndex, SourceVideo
 from mol_pipeline.databases.key_frames import frame_number, read_key_frames
 from mol_pipeline.databases.names import DATABASES
 from mol_pipeline.databases.noticed import Noticed
-from mol_pipeline.databases.published_counts import compare_with_published
+from mol_pipeline.databases.owners_tables import OwnersTables
+from mol_pipeline.databases.published_counts import compare_with_published, mappings_without_column
 from mol_pipeline.databases.synthetic import is_synthetic
-from mol_pipeline.databases.tables import Row, Table, has_columns, read_table
 
 logger = logging.getLogger(__name__)
 
@@ -67,43 +66,18 @@ class IndexBuilder:
         frames = request.options.frames
         start = folder_inside(self.root, frames, "--frames") if frames else self.root
         self.folders = FrameFolders(self.root, start, rank)
+        self.tables = OwnersTables(self.root, self.title, request.annotation, self.note)
         self._corrections = Corrections(database, enabled=request.options.corrections)
         self.most_missing = request.options.most_missing
         self._fractions = fractions
         self._applied: list[Correction] = []
         self._noticed = Noticed()
         self.notes: list[str] = []
+        self._warnings: list[str] = []
         self._rejected: list[RejectedVideo] = []
         self._found: list[FoundClip] = []
         self._videos: list[SourceVideo] = []
         self._names = ClipNames()
-
-    def read(self, form: TableFormat) -> tuple[Path, list[Row]]:
-        """The owners' table and its rows; notes below the table are left out.
-
-        Raises:
-            SourceError: If it is not found, or cannot be read.
-        """
-        table = self.find_table(form.patterns, lambda path: has_columns(path, form.columns))
-        rows = self.noted(read_table(table, form.columns, optional=form.optional))
-        return table, [row for row in rows if row.text("filename")]
-
-    def find_table(
-        self, patterns: Sequence[str], is_right: Callable[[Path], bool] = lambda path: True
-    ) -> Path:
-        """The owners' table, see `find_annotation`; others that say the same are noted."""
-        table, notes = find_annotation(
-            self.root, patterns, self.title, self.request.annotation, is_right
-        )
-        for note in notes:
-            self.note(note)
-        return table
-
-    def noted(self, table: Table) -> tuple[Row, ...]:
-        """The rows of a table; what was left aside in it is noted."""
-        for note in table.notes:
-            self.note(note)
-        return table.rows
 
     def frame_number(self, clip: tuple[str, str], name: str, text: str) -> int | None:
         """A cell as a frame number; a fraction is rounded, and said.
@@ -151,6 +125,12 @@ class IndexBuilder:
         """Say what is odd about this copy, once."""
         if text not in self.notes:
             self.notes.append(text)
+
+    def warn(self, text: str) -> None:
+        """Say what a user must know before using the clips."""
+        self.note(text)
+        if text not in self._warnings:
+            self._warnings.append(text)
 
     def reject(self, clip: AnnotatedClip, code: str, message: str) -> None:
         """Leave a clip out, with a reason."""
@@ -302,6 +282,12 @@ class IndexBuilder:
         videos = tuple(
             sorted(map(self._remarked, self._videos), key=lambda video: (video.subject, video.clip))
         )
+        without = mappings_without_column(self.database, videos)
+        if without:
+            self.note(
+                "no objective classes in this copy: no clip takes part under the mapping(s) "
+                f"{', '.join(without)}"
+            )
         places = {self.root / video.folder for video in videos}
         synthetic = is_synthetic(self.root, places | ({annotation} if annotation else set()))
         return DatabaseIndex(
@@ -316,6 +302,7 @@ class IndexBuilder:
             corrections=tuple(self._applied),
             counts=() if synthetic else compare_with_published(self.database, videos, edition),
             notes=tuple(self.notes),
+            warnings=tuple(self._warnings),
             options=self.request.options,
         )
 

@@ -262,13 +262,21 @@ def best_first(folders: Iterable[FrameFolder]) -> list[FrameFolder]:
     return sorted(folders, key=lambda one: (one.rank, len(one.parts), one.parts))
 
 
-def find_annotations(root: Path, patterns: Sequence[str]) -> list[Path]:
-    """Files below a root whose name fits a pattern, case aside; sorted."""
+def find_annotations(root: Path, patterns: Sequence[str], *, deep: bool = True) -> list[Path]:
+    """Files below a root whose name fits a pattern, case aside; sorted.
+
+    Args:
+        root: Where to look.
+        patterns: Of names; one for workbooks (`*.xls*`) fits a table that was saved as CSV too.
+        deep: Whether to look into its folders.
+    """
+    wanted = {pattern.lower() for pattern in patterns}
+    wanted |= {f"{pattern.rpartition('.xls')[0]}.csv" for pattern in wanted if ".xls" in pattern}
     return [
         folder / name
-        for folder, _, files in walk(root)
+        for folder, _, files in (walk(root) if deep else itertools.islice(walk(root), 1))
         for name in files
-        if any(fnmatch.fnmatchcase(name.lower(), pattern.lower()) for pattern in patterns)
+        if any(fnmatch.fnmatchcase(name.lower(), pattern) for pattern in wanted)
     ]
 
 

@@ -90,6 +90,8 @@ class DatabaseIndex:
     corrections: tuple[Correction, ...] = ()
     counts: tuple[CountCheck, ...] = ()
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    """Those of the notes that a user must know before using the clips."""
     options: IndexOptions = field(default_factory=IndexOptions)
 
     @property

@@ -15,6 +15,7 @@ __all__ = [
     "Columns",
     "Row",
     "Table",
+    "content_of",
     "has_columns",
     "is_absent",
     "is_below_zero",
@@ -309,8 +310,14 @@ def _plain_cell(text: str) -> str:
 
 def has_columns(path: Path, columns: Columns) -> bool:
     """Whether a file is a table with these columns."""
+    return content_of(path, columns) is not None
+
+
+def content_of(
+    path: Path, columns: Columns, optional: Columns | None = None
+) -> list[Mapping[str, str]] | None:
+    """What a file says in these columns; None if it is no table with them."""
     try:
-        read_table(path, columns)
+        return [row.cells for row in read_table(path, columns, optional=optional)]
     except SourceError:
-        return False
-    return True
+        return None

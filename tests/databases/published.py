@@ -97,3 +97,15 @@ def counts(table: str) -> list[tuple[int, str, int]]:
         for word, number in zip(words, numbers, strict=True)
         if int(number)
     ]
+
+
+OBJECTIVE = {
+    "samm": (24, 13, 20, 8, 3, 7, 84),
+    "casme2": (25, 15, 99, 26, 20, 1, 69),
+}
+"""Clips in objective class 1 to 7."""
+
+
+def objective_classes(database: str) -> list[str]:
+    """As many figures as there are clips, as the owners' tables write them."""
+    return [str(n) for n, many in enumerate(OBJECTIVE[database], start=1) for _ in range(many)]

@@ -137,6 +137,7 @@ class Clip:
     apex: Any = 6
     offset: Any = 8
     kind: str = "micro"
+    objective: str = ""
     on_disk: Sequence[int] | None = None
 
     @property
@@ -169,7 +170,7 @@ def samm(clips: Sequence[Clip]) -> Release:
                 "Micro": "Micro - 1/2",
                 "Action Units": "L12+A/L7 ",
                 "Estimated Emotion": clip.emotion,
-                "Objective Classes": "VII",
+                "Objective Classes": clip.objective or "VII",
             }
         )
         release.frames[f"SAMM/{subject}/{clip.name}"] = [
@@ -204,7 +205,7 @@ def casme2(
                 "OffsetFrame": clip.offset,
                 "Action Units": 4,
                 "Estimated Emotion": clip.emotion,
-                "Objective Classes": "IV",
+                "Objective Classes": clip.objective or "IV",
             }
         )
         release.frames[f"{tree}/sub{clip.subject:02d}/{clip.name}"] = [

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from mol_model.cli import main as moltrain
 from mol_pipeline.cli import main as molprep
 from mol_pipeline.databases.registry import ADAPTERS
-from tests.databases.published import CASME2_2014, SAMM, SMIC_HS, counts
+from tests.databases.published import CASME2_2014, SAMM, SMIC_HS, counts, objective_classes
 from tests.databases.releases import (
     Clip,
     Release,
@@ -19,6 +19,7 @@ from tests.databases.releases import (
     samm,
     samm_lv,
     smic,
+    write_table,
 )
 
 
@@ -32,6 +33,13 @@ def published_samm():
     clips[typo] = Clip(32, "032_3_1", clips[typo].emotion, 4896, 1930, 4960)
     typo = next(i for i, clip in enumerate(clips) if clip.subject == 28)
     clips[typo] = Clip(28, "028_4_1", clips[typo].emotion, 1100, 1143, 1134)
+    return classed(clips, "samm")
+
+
+def classed(clips, database):
+    """The clips with objective classes as often as they are published."""
+    for clip, figure in zip(clips, objective_classes(database), strict=True):
+        clip.objective = figure
     return clips
 
 
@@ -46,7 +54,7 @@ def published_casme2(coding="20140508"):
     clips[no_apex] = Clip(4, "EP12_01f", "disgust", 261, "/", 321)
     on_onset = next(i for i, c in enumerate(clips) if (c.subject, c.emotion) == (5, "disgust"))
     clips[on_onset] = Clip(5, "EP09_05f", "disgust", 69, 69, 90)
-    return clips
+    return classed(clips, "casme2")
 
 
 def published_smic():
@@ -68,7 +76,13 @@ def index_json(tmp_path, release: Release, *arguments: str):
 
 @pytest.mark.parametrize(
     ("mapping", "videos", "subjects"),
-    [(None, 159, 29), ("5", 136, 27), ("3", 133, 28), ("megc2019", 133, 28)],
+    [
+        (None, 159, 29),
+        ("5", 136, 27),
+        ("3", 133, 28),
+        ("megc2019", 133, 28),
+        ("objective", 159, 29),
+    ],
 )
 def test_samm(tmp_path, mapping, videos, subjects):
     found = index_json(tmp_path, samm(published_samm()), *(["--classes", mapping] * bool(mapping)))
@@ -103,6 +117,30 @@ def test_casme2(tmp_path, coding, mapping, videos, subjects):
     assert (found["videos"], found["subjects"]) == (videos, subjects)
     assert [(one["subject"], one["clip"]) for one in found["corrections"]] == [("04", "EP12_01f")]
     assert not [check for check in found["counts"] if check["found"] != check["expected"]]
+
+
+@pytest.mark.parametrize("classes", ["no", "column", "file"])
+def test_complete_copies_of_casme2_with_and_without_objective_classes(tmp_path, classes):
+    clips = published_casme2("20190701" if classes == "column" else "20140508")
+    release = casme2(clips, coding="20190701" if classes == "column" else "20140508")
+    if classes == "file":
+        rows = [[clip.subject, clip.name, clip.objective] for clip in clips]
+        header = ["Subject", "Filename", "Objective Class"]
+        write_table(tmp_path / "root/CASME2-ObjectiveClasses.xlsx", {"Sheet1": [header, *rows]})
+    mapping = [] if classes == "no" else ["--classes", "megc2018"]
+    found = index_json(tmp_path, release, "--strict", *mapping)
+    assert (found["videos"], found["found"]) == (255 if classes == "no" else 185, 255)
+    told = [check["what"] for check in found["counts"]]
+    assert ("videos in megc2018 classes" in told) == (classes != "no")
+    if classes != "no":
+        assert list(found["by_class"].values()) == [25, 15, 99, 26, 20]
+    else:
+        assert any("no objective classes in this copy" in note for note in found["notes"])
+
+
+def test_a_complete_copy_of_samm_is_as_published(tmp_path):
+    found = index_json(tmp_path, samm(published_samm()), "--strict", "--classes", "megc2018")
+    assert list(found["by_class"].values()) == [24, 13, 20, 8, 3]
 
 
 def test_smic(tmp_path):
@@ -302,6 +340,13 @@ def test_the_composite_by_its_document(indexes):
     assert "the protocol is about samm, smic-hs; given are casme2, samm, smic-hs" in stderr
     assert folds("--protocol", "nowhere.json", *paths)[0] == 3
     assert folds("--protocol", "nonsense", *paths)[0] == 2
+
+
+def test_the_composite_of_megc_2018(indexes):
+    both = [a for name in ("samm", "casme2-2019") for a in ("--index", indexes[name])]
+    code, found, stderr = folds("--protocol", "composite", "--classes", "megc2018", *both)
+    assert code == 0, stderr
+    assert found["videos"] == 253
 
 
 def test_a_composite_from_the_other_coding_is_made_and_warned_of(indexes):

@@ -3,16 +3,30 @@
 Each oddity stands in a row of an invented clip: the rule is tested, not the published case.
 """
 
+import dataclasses
+import random
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mol_pipeline.contract.errors import SourceError
+from mol_pipeline.contract.labels import LABEL_MAPPINGS, label_mapping
 from mol_pipeline.contract.manifest import IndexOptions, KeyFrames
 from mol_pipeline.databases.annotated import AnnotatedClip
 from mol_pipeline.databases.corrections import Corrections
 from mol_pipeline.databases.key_frames import read_key_frames
 from mol_pipeline.databases.registry import ADAPTERS
-from tests.databases.releases import Clip, affwild2, casme_sq, examples, samm, samm_lv
+from tests.databases.releases import (
+    Clip,
+    affwild2,
+    casme2,
+    casme_sq,
+    examples,
+    samm,
+    samm_lv,
+    write_table,
+)
 
 ON_DISK = settings(
     max_examples=15,
@@ -179,3 +193,133 @@ def test_key_frames_without_an_interval_are_absent():
     clip = AnnotatedClip("s1", "s1_ne_01", "negative", "", whole_clip=True)
     reading = read_key_frames(clip, Corrections("smic-hs", enabled=True), fractions=False)
     assert reading.key_frames == KeyFrames()
+
+
+# Objective classes
+
+
+CASME2_CLIPS = [Clip(n % 5 + 1, f"EP{n:02d}_0{n % 7}f", "disgust") for n in range(20)]
+CLASSES = [str(n % 7 + 1) for n in range(20)]
+
+
+def objective_file(root, rows, header=("Subject", "Filename", "Objective Class"), suffix="xlsx"):
+    write_table(root / f"CASME2-ObjectiveClasses.{suffix}", {"Sheet1": [list(header), *rows]})
+
+
+def named_rows():
+    return [
+        [clip.subject, clip.name, figure]
+        for clip, figure in zip(CASME2_CLIPS, CLASSES, strict=True)
+    ]
+
+
+def classes_of(index):
+    return {
+        (video.subject, video.clip): video.annotations.get("objective_class", "")
+        for video in index.videos
+    }
+
+
+EXPECTED = {
+    (f"{clip.subject:02d}", clip.name): figure
+    for clip, figure in zip(CASME2_CLIPS, CLASSES, strict=True)
+}
+
+
+@pytest.mark.parametrize("name", ["samm", "casme2", "casme3"])
+def test_objective_classes_are_read_in_either_figures(name):
+    roman = ("i", "ii", "iii", "iv", "v", "vi", "vii")
+    objective = label_mapping(LABEL_MAPPINGS[name], "objective")
+    assert objective.classes == roman
+    for number, figure in enumerate(roman, start=1):
+        for text in (str(number), figure.upper()):
+            clip = Labelled({"objective_class": text})
+            assert objective.class_of(clip) == figure
+            if name != "casme3":
+                first_five = label_mapping(LABEL_MAPPINGS[name], "megc2018").class_of(clip)
+                assert first_five == (figure if number <= 5 else None)
+    assert objective.class_of(Labelled({"objective_class": "8"})) is None
+
+
+@dataclasses.dataclass
+class Labelled:
+    annotations: dict
+    raw_label: str = "disgust"
+    has_distinct_apex: bool = True
+
+
+@pytest.mark.parametrize("suffix", ["xlsx", "csv"])
+@pytest.mark.parametrize("order", ["rows", "shuffled", "slip", "no names", "other spelling"])
+def test_the_separate_file_of_objective_classes_is_read(tmp_path, order, suffix):
+    rows, header = named_rows(), ("Subject", "Filename", "Objective Class")
+    if order == "shuffled":
+        random.Random(3).shuffle(rows)
+    elif order == "slip":
+        rows[11][1] = "EP99_01"
+    elif order == "no names":
+        rows, header = [[row[2]] for row in rows], ("Objective Class",)
+    elif order == "other spelling":
+        rows = [[f"sub{row[0]:02d}", row[1].upper(), f"{row[2]}.0"] for row in rows]
+    objective_file(tmp_path, rows, header, suffix)
+    index = read(casme2(CASME2_CLIPS), tmp_path)
+    assert classes_of(index) == EXPECTED
+    notes = " | ".join(index.notes)
+    assert "objective classes of 20 clip(s) are those of CASME2-ObjectiveClasses" in notes
+    assert ("taken in the order of the rows" in notes) == (order in {"slip", "no names"})
+
+
+@pytest.mark.parametrize("kind", ["shorter", "other clips", "other order", "two classes"])
+def test_a_file_of_objective_classes_that_does_not_fit_is_refused(tmp_path, kind):
+    rows, header = named_rows(), ("Subject", "Filename", "Objective Class")
+    if kind == "shorter":
+        rows, header = [[row[2]] for row in rows[:-1]], ("Objective Class",)
+    elif kind == "other clips":
+        rows = [[row[0] + 30, row[1], row[2]] for row in rows]
+    elif kind == "other order":
+        rows = [[row[0], "", row[2]] for row in reversed(rows)]
+    else:
+        rows.append([rows[4][0], rows[4][1], "7" if rows[4][2] != "7" else "1"])
+    objective_file(tmp_path, rows, header)
+    with pytest.raises(SourceError, match=r"ObjectiveClasses\.xlsx: .*(do not fit|two objective)"):
+        read(casme2(CASME2_CLIPS), tmp_path)
+
+
+def test_the_classes_of_the_coding_count_where_both_have_them(tmp_path):
+    objective_file(tmp_path, [[row[0], row[1], "7"] for row in named_rows()])
+    index = read(casme2(CASME2_CLIPS, coding="20190701"), tmp_path)
+    assert set(classes_of(index).values()) == {"IV"}
+    assert any("20 class(es) differ from the annotation's, which count" in n for n in index.notes)
+
+
+def test_a_clip_without_an_objective_class_is_named(tmp_path):
+    objective_file(tmp_path, named_rows()[:-1])
+    index = read(casme2(CASME2_CLIPS), tmp_path)
+    last = CASME2_CLIPS[-1]
+    assert any(
+        f"no objective class for 1 clip(s), first: {last.subject:02d}/{last.name.lower()}" in note
+        for note in index.notes
+    )
+    assert sum(not one for one in classes_of(index).values()) == 1
+
+
+# Tables
+
+
+@pytest.mark.parametrize("name", ["samm", "casme2", "casme", "casme3", "mmew", "4dme", "samm-lv"])
+def test_a_table_saved_as_csv_is_found_and_beside_its_workbook_compared(tmp_path, name):
+    release = examples()[name]
+    plain = ADAPTERS[name].index(release.write(tmp_path / "db"))
+    workbook = tmp_path / "db" / release.table
+    release.table = f"{workbook.stem}.csv"
+    both = ADAPTERS[name].index(release.write(tmp_path / "db"))
+    assert any("is used; the same is in" in note for note in both.notes)
+    workbook.unlink()
+    alone = ADAPTERS[name].index(tmp_path / "db")
+    assert alone.videos == both.videos == plain.videos
+    assert alone.annotation.suffix == ".csv"
+
+
+def test_any_csv_of_samm_is_found(tmp_path):
+    release = samm([Clip(40, "040_1_1", "Anger")])
+    release.table = "SAMM codes of ours.csv"
+    assert len(read(release, tmp_path).videos) == 1

@@ -87,7 +87,9 @@ def test_an_archive_that_is_not_unpacked(root):
 
 
 def test_two_annotations(root):
-    shutil.copy(table(root), root / "SAMM_20181215_Micro_FACS_Codes_v2.xlsx")
+    other = samm([Clip(6, "006_1_2", "Fear")])
+    other.table, other.frames = "SAMM_20181215_Micro_FACS_Codes_v2.xlsx", {}
+    other.write(root)
     code, stderr = run(root)
     assert code == 5
     assert "several annotations" in stderr

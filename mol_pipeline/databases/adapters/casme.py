@@ -40,7 +40,7 @@ class Casme(Adapter):
     def _read(self, request: IndexRequest) -> DatabaseIndex:
         """List CASME's clips."""
         builder = IndexBuilder(self.name, request)
-        table, rows = builder.read(TABLE)
+        table, rows = builder.tables.read(TABLE)
         for row in rows:
             clip = row.text("filename")
             subject = subject_number(row.text("subject"))

@@ -4,19 +4,24 @@
     CASME2-RAW/sub01/EP02_01f/img1.jpg              with neutral frames around
     Cropped/sub01/EP02_01f/reg_img46.jpg            registered faces
     CASME2-coding-20140508.xlsx                     or -20190701: other labels for three clips
+    CASME2-ObjectiveClasses.xlsx                    objective classes, also a column of 2019
 
 Convention: annotated frames are the numbers in the file names, which are not padded.
 Clip names repeat across subjects.
 """
 
 import re
+from collections import Counter
+from collections.abc import Sequence
 from functools import partial
 
+from mol_pipeline.databases import objective_classes
 from mol_pipeline.databases.adapter import Adapter, IndexRequest
 from mol_pipeline.databases.annotated import TableFormat, annotated_clip
 from mol_pipeline.databases.builder import IndexBuilder
 from mol_pipeline.databases.files import FrameFolder
 from mol_pipeline.databases.index import DatabaseIndex
+from mol_pipeline.databases.tables import Row, read_table
 
 SUBJECT_FOLDER = re.compile(r"^s(?:ub)?0*(\d+)$")
 TABLE = TableFormat(
@@ -56,24 +61,56 @@ class Casme2(Adapter):
             request,
             rank=_rank,
         )
-        table, rows = builder.read(TABLE)
-        edition = ""
+        table, rows = builder.tables.read(TABLE)
+        edition = _edition(rows)
+        rows = _with_objective_classes(builder, rows)
         for row in rows:
             clip = row.text("filename")
             subject = subject_number(row.text("subject"))
-            if subject == RELABELLED and row.text("emotion").lower() == "sadness":
-                edition = "2014"
-            elif not edition and row.text("objective_class"):
-                edition = "2019"
             annotated = annotated_clip(row, TABLE, subject=subject)
             builder.add(
                 annotated,
                 builder.folders.named(clip, partial(is_of_subject, subject)),
             )
-        edition = edition or "2014"
         builder.note(f"labels are those of the {edition} coding")
+        if edition == "2019":
+            builder.warn(
+                "of the 2019 coding 148 clips take part in megc2019 where MEGC 2019 has 145: a "
+                "composite with them has 445 clips, published are 442 (2014 coding)"
+            )
         builder.reject_folders(clip_of_folder)
         return builder.finish(table, edition=edition)
+
+
+def _with_objective_classes(builder: IndexBuilder, rows: list[Row]) -> list[Row]:
+    """The rows with the classes of the owners' separate file, if it is there."""
+    found = builder.tables.beside(objective_classes.PATTERNS)
+    if found is None:
+        return rows
+    classes = builder.tables.noted(
+        read_table(found, objective_classes.COLUMNS, optional=objective_classes.NAMES)
+    )
+    joined = objective_classes.join_objective_classes(found, rows, classes, _key)
+    for note in joined.notes:
+        builder.note(note)
+    return list(joined.rows)
+
+
+def _key(row: Row) -> tuple[str, str]:
+    return subject_number(row.text("subject")), row.text("filename").lower()
+
+
+def _edition(rows: Sequence[Row]) -> str:
+    """Which coding it is: three clips of one subject are sadness in 2014, surprise in 2019."""
+    words = Counter(
+        row.text("emotion").lower()
+        for row in rows
+        if subject_number(row.text("subject")) == RELABELLED
+    )
+    if words["sadness"]:
+        return "2014"
+    has_classes = any(row.text(objective_classes.FIELD) for row in rows)
+    return "2019" if words["surprise"] > 1 or has_classes else "2014"
 
 
 def subject_number(text: str) -> str:

@@ -47,7 +47,7 @@ class Casme3(Adapter):
             request,
             rank=_rank,
         )
-        table, rows = builder.read(TABLE)
+        table, rows = builder.tables.read(TABLE)
         clip_folders = _clip_folders(builder)
         for row in rows:
             video = row.text("filename")

@@ -41,7 +41,7 @@ class CasmeSq(Adapter):
             rank=_rank,
             fractions=True,
         )
-        table = builder.find_table(ANNOTATION_PATTERNS)
+        table = builder.tables.find(ANNOTATION_PATTERNS, lambda _: None)
         opened = open_table(table)
         for note in opened.notes:
             builder.note(note)

@@ -26,7 +26,7 @@ from mol_pipeline.databases.fitting import Misfit, require_most
 from mol_pipeline.databases.index import DatabaseIndex, SourceVideo
 from mol_pipeline.databases.own_people import FilesOfSubjects, refuse_two_spellings
 from mol_pipeline.databases.sources import PATTERN, Source, open_source
-from mol_pipeline.databases.tables import Columns, Row, has_columns, is_absent, read_table
+from mol_pipeline.databases.tables import Columns, Row, content_of, is_absent, read_table
 from mol_pipeline.reading.source_faults import read_from_disk
 
 COLUMNS: Columns = {"path": ("path",), "subject": ("subject",), "label": ("label",)}
@@ -51,8 +51,8 @@ class Custom(Adapter):
                 is listed under two subjects.
         """
         builder = IndexBuilder(self.name, request)
-        table = builder.find_table(("*.csv",), lambda path: has_columns(path, COLUMNS))
-        rows = builder.noted(read_table(table, COLUMNS, optional=OPTIONAL))
+        table = builder.tables.find(("*.csv",), lambda path: content_of(path, COLUMNS, OPTIONAL))
+        rows = builder.tables.noted(read_table(table, COLUMNS, optional=OPTIONAL))
         for row in rows:
             if path_inside(builder.root, row.text("path")) is None:
                 raise SourceError(

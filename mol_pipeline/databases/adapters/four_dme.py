@@ -38,7 +38,7 @@ class FourDme(Adapter):
     def _read(self, request: IndexRequest) -> DatabaseIndex:
         """List 4DME's clips."""
         builder = IndexBuilder(self.name, request)
-        table, rows = builder.read(TABLE)
+        table, rows = builder.tables.read(TABLE)
         for row in rows:
             clip = row.text("filename")
             subject = row.text("subject")

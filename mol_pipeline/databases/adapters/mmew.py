@@ -45,7 +45,7 @@ class Mmew(Adapter):
             request,
             rank=_rank,
         )
-        table, rows = builder.read(TABLE)
+        table, rows = builder.tables.read(TABLE)
         for row in rows:
             clip = row.text("filename")
             match = CLIP_NAME.match(clip)

@@ -16,7 +16,7 @@ from mol_pipeline.databases.index import DatabaseIndex
 
 CLIP_FOLDER = re.compile(r"^(\d{1,3})_\d+_\d+$")
 TABLE = TableFormat(
-    patterns=("*SAMM*Micro*FACS*Codes*.xlsx", "*SAMM*Micro*FACS*Codes*.xls"),
+    patterns=("*SAMM*Micro*FACS*Codes*.xls*", "SAMM*.csv"),
     columns={
         "subject": ("Subject",),
         "filename": ("Filename", "File name"),
@@ -41,7 +41,7 @@ class Samm(Adapter):
     def _read(self, request: IndexRequest) -> DatabaseIndex:
         """List SAMM's clips."""
         builder = IndexBuilder(self.name, request)
-        table, rows = builder.read(TABLE)
+        table, rows = builder.tables.read(TABLE)
         for row in rows:
             clip = row.text("filename")
             annotated = annotated_clip(

@@ -19,7 +19,7 @@ from mol_pipeline.databases.annotated import AnnotatedClip
 from mol_pipeline.databases.builder import IndexBuilder
 from mol_pipeline.databases.files import find_annotations
 from mol_pipeline.databases.index import DatabaseIndex
-from mol_pipeline.databases.tables import Columns, has_columns, read_table
+from mol_pipeline.databases.tables import Columns, content_of, has_columns, read_table
 
 ANNOTATION_PATTERNS = ("SAMM*Long*Video*.xls*",)
 CLIP_NAME = re.compile(r"^(\d{1,3}_\d+)_\d+$")
@@ -55,12 +55,14 @@ class SammLongVideos(Adapter):
             request,
             fractions=True,
         )
-        table = builder.find_table(ANNOTATION_PATTERNS, lambda path: has_columns(path, COLUMNS))
+        table = builder.tables.find(
+            ANNOTATION_PATTERNS, lambda path: content_of(path, COLUMNS, OPTIONAL)
+        )
         emotions = _emotions(builder)
         if not emotions:
             builder.note("no table of SAMM below the root: micro-movements have no emotion")
         rows = read_table(table, COLUMNS, optional=OPTIONAL, positional=_data_row)
-        for row in builder.noted(rows):
+        for row in builder.tables.noted(rows):
             name = row.text("filename")
             match = CLIP_NAME.match(name)
             kind = row.text("type").lower()
@@ -97,7 +99,7 @@ def _emotions(builder: IndexBuilder) -> dict[str, str]:
     found: dict[Path, dict[str, str]] = {}
     for path in find_annotations(builder.root, samm.TABLE.patterns):
         if has_columns(path, samm.TABLE.columns):
-            rows = builder.noted(read_table(path, samm.TABLE.columns))
+            rows = builder.tables.noted(read_table(path, samm.TABLE.columns))
             found[path] = {row.text("filename"): row.text("emotion") for row in rows}
     if not found:
         return {}

@@ -21,7 +21,7 @@ from mol_pipeline.databases.index import DatabaseIndex
 from mol_pipeline.databases.tables import (
     Columns,
     Row,
-    has_columns,
+    content_of,
     read_sheets,
     read_table,
 )
@@ -62,15 +62,17 @@ class SmicE(Adapter):
             request,
             rank=lambda parts: _rank(self.camera, parts),
         )
-        table = builder.find_table(
+        table = builder.tables.find(
             (f"SMIC*{self.camera}*E*annotation*.xls*",),
-            lambda path: has_columns(path, COLUMNS),
+            lambda path: content_of(path, COLUMNS, OPTIONAL),
         )
         names = {name.strip().lower() for name in read_sheets(table)}
         sheet = self.camera if self.camera in names else None
         rows = [
             row
-            for row in builder.noted(read_table(table, COLUMNS, optional=OPTIONAL, sheet=sheet))
+            for row in builder.tables.noted(
+                read_table(table, COLUMNS, optional=OPTIONAL, sheet=sheet)
+            )
             if CLIP_NAME.match(row.text("filename"))  # notes stand below the table
         ]
         own_rows = {clip_identity(row.text("filename"))[1] for row in rows}
