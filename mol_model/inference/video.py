@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from mol_pipeline.config import BuildConfig
 from mol_pipeline.contract.manifest import KeyFrames
+from mol_pipeline.contract.rejections import Rejection, RejectionCode
 from mol_pipeline.contract.shard_layout import FaceStatus
 from mol_pipeline.databases.index import SourceVideo
 from mol_pipeline.databases.sources import open_source
 from mol_pipeline.kernels.detection import FaceBox
-from mol_pipeline.stages.footage import Footage, Rejection
+from mol_pipeline.stages.footage import Footage
 from mol_pipeline.stages.video import AlignedVideo, Kernels, align_video, choose_clips
 
 
@@ -51,7 +52,7 @@ class RejectedWindow:
 
     first: int
     last: int
-    code: str
+    code: RejectionCode
     message: str
 
 

@@ -15,10 +15,6 @@ NAMES = {
 }
 """Field -> what it is called in a message."""
 
-UNFINISHED_CODES = frozenset({"crashed", "unreachable"})
-"""Reason codes of videos that another run of the build tries again: their task died, or the
-disk that holds them did not answer."""
-
 
 class BuildState(Record):
     """Everything that must be equal for two runs to work on one build."""

@@ -38,6 +38,7 @@ from mol_pipeline.contract.files import (
 )
 from mol_pipeline.contract.gaps import Gaps
 from mol_pipeline.contract.records import Record
+from mol_pipeline.contract.rejections import RejectionCode
 from mol_pipeline.contract.shard_layout import LONGEST_CLIP, READABLE_VERSIONS, SCHEMA_VERSION
 from mol_pipeline.contract.unit_notation import ACTION_UNITS, read_action_units
 from mol_pipeline.contract.validation import first_problem
@@ -164,7 +165,7 @@ class RejectedVideo(Record):
     database: str
     subject: Text
     clip: Text
-    code: str
+    code: RejectionCode
     """Machine-readable reason, e.g. `no-face`, `too-short`, `unreadable-frame`."""
     message: Text
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from mol_pipeline.contract.documents import shortened
 from mol_pipeline.contract.errors import SourceError
 from mol_pipeline.contract.manifest import Correction, KeyFrames, RejectedVideo
+from mol_pipeline.contract.rejections import RejectionCode
 from mol_pipeline.databases.adapter import IndexRequest
 from mol_pipeline.databases.annotated import AnnotatedClip
 from mol_pipeline.databases.clip_names import ClipNames
@@ -132,7 +133,7 @@ class IndexBuilder:
         if text not in self._warnings:
             self._warnings.append(text)
 
-    def reject(self, clip: AnnotatedClip, code: str, message: str) -> None:
+    def reject(self, clip: AnnotatedClip, code: RejectionCode, message: str) -> None:
         """Leave a clip out, with a reason."""
         self._rejected.append(
             RejectedVideo(

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from mol_pipeline.contract.files import legible
+from mol_pipeline.contract.rejections import RejectionCode
 from mol_pipeline.databases.annotated import AnnotatedClip
 
 
@@ -40,7 +41,7 @@ class ClipNames:
         self._given.add(clip.key)
         return clip
 
-    def take(self, clip: AnnotatedClip) -> tuple[str, str] | None:
+    def take(self, clip: AnnotatedClip) -> tuple[RejectionCode, str] | None:
         """Enter a clip, or say why it cannot be: reason code and words."""
         texts = [clip.subject, clip.clip, clip.raw_label, clip.person, *clip.annotations.values()]
         if any(legible(text) != text for text in texts):

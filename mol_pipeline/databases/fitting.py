@@ -12,6 +12,7 @@ from typing import Literal
 
 from mol_pipeline.contract.gaps import Gaps, gap_count, gaps_text
 from mol_pipeline.contract.manifest import KeyFrames
+from mol_pipeline.contract.rejections import RejectionCode
 
 Frames = Sequence[tuple[int, str]]
 """(number, file name), sorted by number."""
@@ -36,7 +37,7 @@ class Misfit(Exception):
         message: In words.
     """
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: RejectionCode, message: str) -> None:
         super().__init__(message)
         self.code = code
 

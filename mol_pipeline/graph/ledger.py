@@ -21,6 +21,7 @@ from enum import Enum
 from typing import Generic, Literal, TypeVar
 
 from mol_pipeline.contract.manifest import Part
+from mol_pipeline.contract.rejections import RejectionCode
 
 Outcome = TypeVar("Outcome")
 """What preparing a video gives; opaque here."""
@@ -79,7 +80,7 @@ class Attempt:
 class Failure:
     """A video that could not be prepared for no fault of its own; another run tries again."""
 
-    code: str
+    code: RejectionCode
     reason: str
 
 
@@ -207,8 +208,8 @@ class Ledger(Generic[Outcome, Receipt]):
             self._suspects.append(attempt.number)
             return None
         if hopeless or trouble is Trouble.KILLED:
-            code = Trouble.BROKEN.value if trouble is not Trouble.UNREACHABLE else trouble.value
-            failure = Failure(code, reason)
+            passing = trouble is Trouble.UNREACHABLE
+            failure = Failure("unreachable" if passing else "crashed", reason)
             self._end(attempt.number, failure)
             return failure
         if attempt.alone:

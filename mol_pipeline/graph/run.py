@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mol_pipeline.config import BuildConfig
-from mol_pipeline.contract.build_state import UNFINISHED_CODES, BuildState
+from mol_pipeline.contract.build_state import BuildState
 from mol_pipeline.contract.errors import REFUSALS, ConfigError, StageError, refusal_number
 from mol_pipeline.contract.files import hash_file
 from mol_pipeline.contract.holding import Busy, Hold
@@ -23,6 +23,7 @@ from mol_pipeline.contract.manifest import (
     read_manifest,
     write_manifest,
 )
+from mol_pipeline.contract.rejections import UNFINISHED
 from mol_pipeline.databases.index import DatabaseIndex
 from mol_pipeline.graph.cluster import ClusterOptions, connect, dashboard
 from mol_pipeline.graph.dispatch import Alike, Dispatcher
@@ -122,7 +123,7 @@ def build(
         manifest = _manifest(index, config, state, receipts)
         write_manifest(manifest, place.out)
         failed = tuple(one for receipt in receipts for one in receipt.rejected)
-        if not any(one.code in UNFINISHED_CODES for one in failed):
+        if not any(one.code in UNFINISHED for one in failed):
             place.close()
     return BuildResult(manifest, len(receipts) - kept, kept, failed)
 
@@ -238,7 +239,7 @@ class _Run:
     def _finished_shard(self, shard: int, videos: range) -> Receipt | None:
         """Receipt of a shard that an earlier run finished for good."""
         receipt = self._place.receipt(self._state, shard)
-        if receipt is None or any(one.code in UNFINISHED_CODES for one in receipt.rejected):
+        if receipt is None or any(one.code in UNFINISHED for one in receipt.rejected):
             return None
         if len(receipt.videos) + len(receipt.rejected) != len(videos):
             return None
@@ -276,7 +277,7 @@ class _Run:
                 f"{self._place.out}: another build took it over while this one stood still ({busy})"
             ) from busy
         self._place.take_shard(self._state, shard, written.file, written.receipt)
-        if any(one.code in UNFINISHED_CODES for one in written.receipt.rejected):
+        if any(one.code in UNFINISHED for one in written.receipt.rejected):
             return  # the next run needs the others again
         for video in self.ledger.outcomes(shard):
             self._commission.folder.forget(video)

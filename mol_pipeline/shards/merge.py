@@ -11,7 +11,7 @@ from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from mol_pipeline.contract.build_state import UNFINISHED_CODES, BuildState
+from mol_pipeline.contract.build_state import BuildState
 from mol_pipeline.contract.errors import ConfigError, ManifestError
 from mol_pipeline.contract.files import atomically, hash_document
 from mol_pipeline.contract.manifest import (
@@ -25,14 +25,12 @@ from mol_pipeline.contract.manifest import (
     read_manifest,
     write_manifest,
 )
+from mol_pipeline.contract.rejections import NOT_HERE, UNFINISHED
 from mol_pipeline.shards.files import shard_problems
 from mol_pipeline.shards.opening import check_against_shards
 
 MAY_DIFFER = frozenset({"part", "source_fingerprint", "annotation_sha256"})
 """Fields of the state in which builds of different releases may differ."""
-
-NOT_HERE = "no-folder"
-"""Reason code of a clip whose frames a release does not hold: another release may."""
 
 SUBJECTS = "subjects"
 """Name of the published count of people."""
@@ -84,7 +82,7 @@ def merge(directories: Sequence[Path], out: Path) -> Manifest:
 
 def unfinished(manifest: Manifest) -> tuple[RejectedVideo, ...]:
     """Videos that another run of their build would try again."""
-    return tuple(one for one in manifest.rejected if one.code in UNFINISHED_CODES)
+    return tuple(one for one in manifest.rejected if one.code in UNFINISHED)
 
 
 def _check_alike(builds: Builds) -> None:

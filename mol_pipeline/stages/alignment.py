@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mol_pipeline.config import BuildConfig, FlowConfig
+from mol_pipeline.contract.rejections import Rejection
 from mol_pipeline.contract.shard_layout import ALIGNED_PX, FaceStatus
 from mol_pipeline.kernels.alignment import AlignedFace, align_face
 from mol_pipeline.kernels.continuity import PictureJumps
@@ -22,7 +23,6 @@ from mol_pipeline.kernels.recognition import FaceRecogniser
 from mol_pipeline.kernels.tracking import FaceTracker
 from mol_pipeline.reading.frames import Grey
 from mol_pipeline.shards.clip_rows import RowFile, is_large
-from mol_pipeline.stages.footage import Rejection
 
 
 class PictureCut(Rejection):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mol_pipeline.config import ReadingConfig
 from mol_pipeline.contract.gaps import gaps_text, runs
+from mol_pipeline.contract.rejections import Rejection
 from mol_pipeline.databases.index import SourceVideo
 from mol_pipeline.reading.films import FilmLog
 from mol_pipeline.reading.frames import (
@@ -20,14 +21,6 @@ from mol_pipeline.reading.frames import (
 )
 from mol_pipeline.reading.pictures import bits_used
 from mol_pipeline.reading.source_faults import SourceFault, decode_patiently, read_patiently
-
-
-class Rejection(Exception):  # not an error of the program: an outcome of a video
-    """A video cannot be prepared; carries the reason code and the message."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
 
 
 class Footage:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from mol_pipeline.config import BuildConfig, ReadingConfig
 from mol_pipeline.contract.labels import LabelMapping
 from mol_pipeline.contract.manifest import RejectedVideo, VideoRecord
+from mol_pipeline.contract.rejections import Rejection, RejectionCode
 from mol_pipeline.contract.shard_layout import CLIP_ARRAYS, FaceStatus
 from mol_pipeline.contract.video_table import table_numbers, table_texts
 from mol_pipeline.databases.index import SourceVideo, clip_record
@@ -32,7 +33,7 @@ from mol_pipeline.stages.alignment import (
     aligned_faces,
     load_kernels,
 )
-from mol_pipeline.stages.footage import Footage, Rejection
+from mol_pipeline.stages.footage import Footage
 
 __all__ = [
     "UNREACHABLE",
@@ -264,7 +265,7 @@ def video_record(
     )
 
 
-def rejected_video(video: SourceVideo, code: str, message: str) -> RejectedVideo:
+def rejected_video(video: SourceVideo, code: RejectionCode, message: str) -> RejectedVideo:
     """Manifest entry of a video that could not be prepared."""
     return RejectedVideo(
         database=video.database,

@@ -9,8 +9,9 @@ import pytest
 from mol_model.inference.film import FOLDER_RATE, source_pace, write_film
 from mol_model.inference.video import cut_windows, open_video, prepare_windows
 from mol_pipeline.config import BuildConfig, SamplingConfig
+from mol_pipeline.contract.rejections import Rejection
 from mol_pipeline.reading.films import probe_film
-from mol_pipeline.stages.footage import Rejection, read_pictures
+from mol_pipeline.stages.footage import read_pictures
 from mol_pipeline.stages.video import choose_clips, load_kernels
 from tests.fakes import face_photograph
 from tests.sources import CASES, COUNT, FILMS, pictures

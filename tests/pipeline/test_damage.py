@@ -9,13 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mol_pipeline.config import BuildConfig, ReadingConfig
+from mol_pipeline.contract.rejections import Rejection
 from mol_pipeline.databases.adapters.custom import Custom
 from mol_pipeline.reading import jpeg_stream
 from mol_pipeline.reading.films import FilmLog, probe_film, read_video_frames
 from mol_pipeline.reading.frames import read_grey, read_image
 from mol_pipeline.reading.image_damage import image_damage
 from mol_pipeline.reading.jpeg_stream import jpeg_damage
-from mol_pipeline.stages.footage import Footage, Rejection
+from mol_pipeline.stages.footage import Footage
 from tests.sources import CASES, pictures, write_film, write_image
 
 QUICK = settings(max_examples=25, deadline=None, derandomize=True)

@@ -9,12 +9,12 @@ import pytest
 
 from mol_pipeline.config import BuildConfig, DetectionConfig, FlowConfig, SamplingConfig
 from mol_pipeline.contract.manifest import KeyFrames
+from mol_pipeline.contract.rejections import Rejection
 from mol_pipeline.contract.shard_layout import FaceStatus
 from mol_pipeline.databases.demo.faces import load_portrait
 from mol_pipeline.databases.index import SourceVideo
 from mol_pipeline.kernels.continuity import PictureJumps
 from mol_pipeline.kernels.tracking import FaceTracker
-from mol_pipeline.stages.footage import Rejection
 from mol_pipeline.stages.video import PictureCut, align_video, load_kernels, prepare_video
 
 KERNELS = load_kernels(FlowConfig(), None)
