@@ -5,13 +5,16 @@ written with them.
 """
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from jaxtyping import Float, Float64, Int64, Integer
+from numpy.typing import ArrayLike
 
 FAILURE_THRESHOLD = 0.10
 """A frame fails when its NME exceeds this (MOL Table XV)."""
 
 
-def confusion_matrix(truth: ArrayLike, predicted: ArrayLike, classes: int) -> NDArray[np.int64]:
+def confusion_matrix(
+    truth: ArrayLike, predicted: ArrayLike, classes: int
+) -> Int64[np.ndarray, "{classes} {classes}"]:
     """Counts `[classes, classes]`, row = truth, column = prediction.
 
     Raises:
@@ -27,46 +30,48 @@ def confusion_matrix(truth: ArrayLike, predicted: ArrayLike, classes: int) -> ND
     return np.bincount(rows * classes + columns, minlength=classes**2).reshape(classes, classes)
 
 
-def class_f1(confusion: NDArray[np.integer]) -> NDArray[np.float64]:
+def class_f1(confusion: Integer[np.ndarray, "c c"]) -> Float64[np.ndarray, " c"]:
     """`2 TP / (2 TP + FP + FN)` of each class; 0 where that is 0/0."""
     hits = np.diag(confusion).astype(np.float64)
     total = confusion.sum(axis=0) + confusion.sum(axis=1)
     return np.divide(2 * hits, total, out=np.zeros_like(hits), where=total > 0)
 
 
-def class_recall(confusion: NDArray[np.integer]) -> NDArray[np.float64]:
+def class_recall(confusion: Integer[np.ndarray, "c c"]) -> Float64[np.ndarray, " c"]:
     """`TP / N` of each class; 0 for a class without samples."""
     hits = np.diag(confusion).astype(np.float64)
     total = confusion.sum(axis=1)
     return np.divide(hits, total, out=np.zeros_like(hits), where=total > 0)
 
 
-def accuracy(confusion: NDArray[np.integer]) -> float:
+def accuracy(confusion: Integer[np.ndarray, "c c"]) -> float:
     """Share of right predictions (Acc)."""
     return float(np.trace(confusion) / max(confusion.sum(), 1))
 
 
-def weighted_f1(confusion: NDArray[np.integer]) -> float:
+def weighted_f1(confusion: Integer[np.ndarray, "c c"]) -> float:
     """WF1: F1 of the classes weighted by their samples (MOL Eq. 10a)."""
     return float(class_f1(confusion) @ confusion.sum(axis=1) / max(confusion.sum(), 1))
 
 
-def unweighted_f1(confusion: NDArray[np.integer]) -> float:
+def unweighted_f1(confusion: Integer[np.ndarray, "c c"]) -> float:
     """UF1: plain mean of the F1 of the classes that have samples (MOL Eq. 10b)."""
     return _mean_over_present(class_f1(confusion), confusion)
 
 
-def unweighted_average_recall(confusion: NDArray[np.integer]) -> float:
+def unweighted_average_recall(confusion: Integer[np.ndarray, "c c"]) -> float:
     """UAR: plain mean of the recalls of the classes that have samples (MOL Eq. 10c)."""
     return _mean_over_present(class_recall(confusion), confusion)
 
 
-def _mean_over_present(values: NDArray[np.float64], confusion: NDArray[np.integer]) -> float:
+def _mean_over_present(
+    values: Float64[np.ndarray, " c"], confusion: Integer[np.ndarray, "c c"]
+) -> float:
     present = confusion.sum(axis=1) > 0
     return float(values[present].mean()) if present.any() else 0.0
 
 
-def recognition_scores(confusion: NDArray[np.integer]) -> dict[str, float]:
+def recognition_scores(confusion: Integer[np.ndarray, "c c"]) -> dict[str, float]:
     """All four scores of a pooled confusion matrix, as fractions."""
     return {
         "accuracy": accuracy(confusion),
@@ -76,18 +81,24 @@ def recognition_scores(confusion: NDArray[np.integer]) -> dict[str, float]:
     }
 
 
-def end_point_errors(estimate: NDArray[np.floating], truth: NDArray[np.floating]) -> NDArray:
+def end_point_errors(
+    estimate: Float[np.ndarray, "*fields 2 h w"], truth: Float[np.ndarray, "*fields 2 h w"]
+) -> Float64[np.ndarray, "*fields"]:
     """Mean end-point error in pixels of each flow field `[..., 2, height, width]` -> `[...]`."""
     difference = np.asarray(estimate, dtype=np.float64) - np.asarray(truth, dtype=np.float64)
     return np.sqrt((difference**2).sum(axis=-3)).mean(axis=(-2, -1))
 
 
-def average_end_point_error(estimate: NDArray, truth: NDArray) -> float:
+def average_end_point_error(
+    estimate: Float[np.ndarray, "*fields 2 h w"], truth: Float[np.ndarray, "*fields 2 h w"]
+) -> float:
     """AEPE in pixels over all fields (MOL Table XIV)."""
     return float(end_point_errors(estimate, truth).mean())
 
 
-def inter_ocular_nme(estimate: NDArray[np.floating], truth: NDArray[np.floating]) -> NDArray:
+def inter_ocular_nme(
+    estimate: Float[np.ndarray, "*frames 68 2"], truth: Float[np.ndarray, "*frames 68 2"]
+) -> Float64[np.ndarray, "*frames"]:
     """NME of each frame: mean distance over the inter-ocular distance, `[..., 68, 2]` -> `[...]`.
 
     The normaliser is the distance between the eye centres (means of 36-41 and 42-47)
@@ -99,6 +110,6 @@ def inter_ocular_nme(estimate: NDArray[np.floating], truth: NDArray[np.floating]
     return distance / np.linalg.norm(right - left, axis=-1)
 
 
-def failure_rate(nme: NDArray[np.floating], threshold: float = FAILURE_THRESHOLD) -> float:
+def failure_rate(nme: Float[np.ndarray, "..."], threshold: float = FAILURE_THRESHOLD) -> float:
     """Share of frames whose NME exceeds the threshold (MOL Table XV)."""
     return float((np.asarray(nme) > threshold).mean())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float, Float64, UInt8
 
 from mol_pipeline.contract.shard_layout import ALIGNED_PX
 from mol_pipeline.kernels.geometry import (
@@ -30,15 +30,15 @@ BORDER_GREY = 128
 class AlignedFace:
     """One aligned frame."""
 
-    image: NDArray[np.uint8]
+    image: UInt8[np.ndarray, "side side"]
     """`[144, 144]` grey."""
-    transform: NDArray[np.float64]
+    transform: Float64[np.ndarray, "2 3"]
     """`[2, 3]`, source -> aligned."""
-    landmarks: NDArray[np.float64]
+    landmarks: Float64[np.ndarray, "68 2"]
     """`[68, 2]` `(x, y)` in pixels of the aligned frame."""
 
 
-def alignment_transform(landmarks: NDArray[np.floating]) -> NDArray[np.float64]:
+def alignment_transform(landmarks: Float[np.ndarray, "68 2"]) -> Float64[np.ndarray, "2 3"]:
     """Transform that makes the eye line horizontal and the face fill the frame.
 
     The face is turned until the line through the two eye centres is horizontal. In
@@ -68,7 +68,9 @@ def alignment_transform(landmarks: NDArray[np.floating]) -> NDArray[np.float64]:
     return similarity(angle=-angle, scale=scale, centre=centre_in_source, target=middle)
 
 
-def warp_to_aligned(grey: NDArray[np.uint8], transform: NDArray[np.float64]) -> NDArray[np.uint8]:
+def warp_to_aligned(
+    grey: UInt8[np.ndarray, "height width"], transform: Float64[np.ndarray, "2 3"]
+) -> UInt8[np.ndarray, "144 144"]:
     """Resample a source image `[height, width]` into the `[144, 144]` frame.
 
     Where the face is larger than the frame, the part under it is smoothed first: plain
@@ -92,8 +94,8 @@ def warp_to_aligned(grey: NDArray[np.uint8], transform: NDArray[np.float64]) -> 
 
 
 def _region_under_frame(
-    grey: NDArray[np.uint8], transform: NDArray[np.float64], *, margin: int
-) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    grey: UInt8[np.ndarray, "height width"], transform: Float64[np.ndarray, "2 3"], *, margin: int
+) -> tuple[UInt8[np.ndarray, "rows columns"], Float64[np.ndarray, "2 3"]]:
     """Cut out the part of the source that the frame sees: blurring the rest is waste."""
     last = ALIGNED_PX - 1
     corners = np.array([(0, 0), (last, 0), (0, last), (last, last)], dtype=np.float64)
@@ -107,9 +109,9 @@ def _region_under_frame(
 
 
 def align_face(
-    grey: NDArray[np.uint8],
-    landmarks: NDArray[np.floating],
-    transform: NDArray[np.float64] | None = None,
+    grey: UInt8[np.ndarray, "height width"],
+    landmarks: Float[np.ndarray, "68 2"],
+    transform: Float64[np.ndarray, "2 3"] | None = None,
 ) -> AlignedFace:
     """Align one frame.
 

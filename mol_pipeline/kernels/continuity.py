@@ -2,6 +2,7 @@
 
 import cv2
 import numpy as np
+from jaxtyping import Float, Float32, UInt8
 from numpy.typing import NDArray
 
 THUMBNAIL_PX = 32
@@ -40,14 +41,16 @@ class PictureJumps:
         return is_sudden and likeness(now, before) < LEAST_LIKENESS
 
 
-def likeness(one: NDArray[np.floating], other: NDArray[np.floating]) -> float:
+def likeness(
+    one: Float[np.ndarray, "height width"], other: Float[np.ndarray, "height width"]
+) -> float:
     """Correlation of two pictures of one size: 1 for the same under another light."""
     first, second = one - one.mean(), other - other.mean()
     scale = float(np.sqrt((first**2).mean() * (second**2).mean()))
     return float((first * second).mean()) / scale if scale > 0 else 1.0
 
 
-def face_thumbnail(aligned: NDArray[np.uint8]) -> NDArray[np.float32]:
+def face_thumbnail(aligned: UInt8[np.ndarray, "144 144"]) -> Float32[np.ndarray, "side side"]:
     """The inner face of an aligned frame, small enough that a moving mouth counts little."""
     small = cv2.resize(aligned, (FACE_PX, FACE_PX), interpolation=cv2.INTER_AREA)
     inner = slice(FACE_RIM_PX, FACE_PX - FACE_RIM_PX)

@@ -4,7 +4,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float32, UInt8
 
 from mol_pipeline.config import FlowConfig
 from mol_pipeline.contract.errors import SourceError
@@ -53,8 +53,10 @@ class TVL1:
         )
 
     def __call__(
-        self, reference: NDArray[np.uint8], moving: NDArray[np.uint8]
-    ) -> NDArray[np.float32]:
+        self,
+        reference: UInt8[np.ndarray, "height width"],
+        moving: UInt8[np.ndarray, "height width"],
+    ) -> Float32[np.ndarray, "2 height width"]:
         """Flow `[2, height, width]` from `reference` to `moving`, both `[height, width]` grey.
 
         Convention: `(u, v)` first axis, `u` grows to the right and `v` downward, pixels
@@ -65,9 +67,9 @@ class TVL1:
 
 
 def tvl1_flow(
-    reference: NDArray[np.uint8],
-    moving: NDArray[np.uint8],
+    reference: UInt8[np.ndarray, "height width"],
+    moving: UInt8[np.ndarray, "height width"],
     settings: FlowConfig | None = None,
-) -> NDArray[np.float32]:
+) -> Float32[np.ndarray, "2 height width"]:
     """Flow of one pair; see `TVL1` for the convention."""
     return TVL1(settings)(reference, moving)

@@ -5,7 +5,7 @@ at the top left, `y` grows downward. A transform is `[2, 3]` and acts on `(x, y,
 """
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float, Float64, Real
 
 LEFT_EYE = slice(36, 42)
 """Points of the eye at the left of the picture (the person's right eye)."""
@@ -14,17 +14,21 @@ NOSE_TIP = 30
 MOUTH_CORNERS = (48, 54)
 
 
-def eye_centres(landmarks: NDArray[np.floating]) -> tuple[NDArray, NDArray]:
+def eye_centres(
+    landmarks: Float[np.ndarray, "68 2"],
+) -> tuple[Float[np.ndarray, " 2"], Float[np.ndarray, " 2"]]:
     """Means of the two eyes' points (36-41 and 42-47) of `[68, 2]` landmarks, each `[2]`."""
     return landmarks[LEFT_EYE].mean(axis=0), landmarks[RIGHT_EYE].mean(axis=0)
 
 
-def apply_transform(transform: NDArray[np.floating], points: NDArray[np.floating]) -> NDArray:
+def apply_transform(
+    transform: Float[np.ndarray, "2 3"], points: Real[np.ndarray, "*points 2"]
+) -> Float[np.ndarray, "*points 2"]:
     """Move points `[..., 2]` by a `[2, 3]` transform."""
     return points @ transform[:, :2].T + transform[:, 2]
 
 
-def invert_transform(transform: NDArray[np.floating]) -> NDArray[np.float64]:
+def invert_transform(transform: Float[np.ndarray, "2 3"]) -> Float64[np.ndarray, "2 3"]:
     """Transform that undoes `transform`.
 
     Raises:
@@ -39,8 +43,8 @@ def invert_transform(transform: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def similarity(
-    *, angle: float, scale: float, centre: NDArray[np.floating], target: NDArray[np.floating]
-) -> NDArray[np.float64]:
+    *, angle: float, scale: float, centre: Float[np.ndarray, " 2"], target: Float[np.ndarray, " 2"]
+) -> Float64[np.ndarray, "2 3"]:
     """Similarity that turns by `angle` (radians), scales, and takes `centre` to `target`.
 
     Convention: a positive angle takes the x axis towards the y axis (clockwise on screen).
@@ -50,7 +54,9 @@ def similarity(
     return np.column_stack([linear, np.asarray(target) - linear @ np.asarray(centre)])
 
 
-def compose(second: NDArray[np.floating], first: NDArray[np.floating]) -> NDArray[np.float64]:
+def compose(
+    second: Float[np.ndarray, "2 3"], first: Float[np.ndarray, "2 3"]
+) -> Float64[np.ndarray, "2 3"]:
     """The transform that does `first`, then `second`."""
     linear = second[:, :2] @ first[:, :2]
     return np.column_stack([linear, second[:, :2] @ first[:, 2] + second[:, 2]])

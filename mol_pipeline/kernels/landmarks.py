@@ -5,7 +5,7 @@ from pathlib import Path
 
 import dlib
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float64, UInt8
 
 from mol_pipeline.contract.errors import SourceError
 from mol_pipeline.contract.files import hash_file
@@ -60,7 +60,9 @@ class LandmarkPredictor:
         except RuntimeError as error:
             raise SourceError(f"{self.path}: is no Dlib landmark model ({error})") from error
 
-    def predict(self, grey: NDArray[np.uint8], box: FaceBox) -> NDArray[np.float64]:
+    def predict(
+        self, grey: UInt8[np.ndarray, "height width"], box: FaceBox
+    ) -> Float64[np.ndarray, "68 2"]:
         """Landmarks `[68, 2]` as `(x, y)` in pixels of the image.
 
         Dlib gives whole pixels.

@@ -7,7 +7,7 @@ from typing import Any
 import cv2
 import dlib
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float64, UInt8
 
 from mol_pipeline.contract.errors import SourceError
 from mol_pipeline.contract.files import hash_file
@@ -48,7 +48,7 @@ class FaceRecogniser:
         self._turn = threading.Lock()
         self._network: Any = None
 
-    def describe(self, aligned: NDArray[np.uint8]) -> NDArray[np.float64]:
+    def describe(self, aligned: UInt8[np.ndarray, "144 144"]) -> Float64[np.ndarray, " 128"]:
         """Description `[128]` of an aligned face `[144, 144]`.
 
         Raises:
@@ -68,6 +68,6 @@ def _load(path: Path) -> Any:
     return dlib.face_recognition_model_v1(str(path))
 
 
-def is_same_person(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
+def is_same_person(one: Float64[np.ndarray, " 128"], other: Float64[np.ndarray, " 128"]) -> bool:
     """Whether two descriptions are of one person."""
     return bool(np.linalg.norm(one - other) <= FARTHEST)

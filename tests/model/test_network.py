@@ -40,6 +40,7 @@ def test_one_pass_equals_going_pair_by_pair(flavour):
     torch.testing.assert_close(got.expression, logits, atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.usefixtures("unchecked_shapes")
 @pytest.mark.parametrize("flavour", FLAVOURS)
 def test_torch_compile_finds_no_graph_break(flavour):
     model = network(flavour).eval()

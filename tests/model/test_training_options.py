@@ -129,6 +129,7 @@ def test_the_control_experiment_permutes_labels_of_training_videos_only(prepared
     assert len(by_video) == len(folds[0].train)  # all clips of a video agree
 
 
+@pytest.mark.usefixtures("unchecked_shapes")
 @pytest.mark.parametrize(
     ("settings", "within"),
     [({"precision": "bf16"}, 0.05), ({"precision": "tf32"}, 1e-6), ({"compile": True}, 1e-4)],

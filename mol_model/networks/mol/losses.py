@@ -3,20 +3,23 @@
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
+
+Scalar = Float[Tensor, ""]
 
 
 class LossTerms(NamedTuple):
     """The scalar to minimise and its named parts, before weighting; 0 for an absent head."""
 
-    total: Tensor
-    expression: Tensor
-    flow: Tensor
-    landmarks: Tensor
+    total: Scalar
+    expression: Scalar
+    flow: Scalar
+    landmarks: Scalar
 
 
-def inter_ocular_distance(landmarks: Tensor) -> Tensor:
+def inter_ocular_distance(landmarks: Float[Tensor, "*frames 68 2"]) -> Float[Tensor, "*frames"]:
     """Distance between the eye centres (means of points 36-41 and 42-47).
 
     Args:
@@ -30,12 +33,18 @@ def inter_ocular_distance(landmarks: Tensor) -> Tensor:
     return torch.linalg.vector_norm(right - left, dim=-1)
 
 
-def expression_loss(logits: Tensor, labels: Tensor, class_weights: Tensor | None = None) -> Tensor:
+def expression_loss(
+    logits: Float[Tensor, "b classes"],
+    labels: Int[Tensor, " b"],
+    class_weights: Float[Tensor, " classes"] | None = None,
+) -> Scalar:
     """Cross entropy of `[B, classes]` logits against `[B]` labels (MOL Eq. 6)."""
     return functional.cross_entropy(logits.float(), labels, weight=class_weights)
 
 
-def flow_loss(estimate: Tensor, truth: Tensor) -> Tensor:
+def flow_loss(
+    estimate: Float[Tensor, "b pairs 2 h w"], truth: Float[Tensor, "b pairs 2 h w"]
+) -> Scalar:
     """Mean over pairs of the mean squared error, `[B, t-1, 2, P, P]` (MOL Eq. 7).
 
     Pairs have equal sizes, so the mean over pairs of the means is the mean over all.
@@ -43,7 +52,9 @@ def flow_loss(estimate: Tensor, truth: Tensor) -> Tensor:
     return functional.mse_loss(estimate.float(), truth.float())
 
 
-def landmark_loss(estimate: Tensor, truth: Tensor) -> Tensor:
+def landmark_loss(
+    estimate: Float[Tensor, "b frames 68 2"], truth: Float[Tensor, "b frames 68 2"]
+) -> Scalar:
     """Mean absolute offset, per frame over the inter-ocular distance (MOL Eq. 8).
 
     Args:
@@ -56,15 +67,15 @@ def landmark_loss(estimate: Tensor, truth: Tensor) -> Tensor:
 
 def joint_loss(
     *,
-    logits: Tensor | None,
-    labels: Tensor,
-    flow: Tensor | None,
-    true_flow: Tensor,
-    landmarks: Tensor | None,
-    true_landmarks: Tensor,
+    logits: Float[Tensor, "b classes"] | None,
+    labels: Int[Tensor, " b"],
+    flow: Float[Tensor, "b pairs 2 h w"] | None,
+    true_flow: Float[Tensor, "b pairs 2 h w"],
+    landmarks: Float[Tensor, "b frames 68 2"] | None,
+    true_landmarks: Float[Tensor, "b frames 68 2"],
     flow_weight: float,
     landmark_weight: float,
-    class_weights: Tensor | None = None,
+    class_weights: Float[Tensor, " classes"] | None = None,
     weight_of_part: float = 1.0,
     release_scaling: bool = False,
 ) -> LossTerms:

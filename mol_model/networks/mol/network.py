@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from mol_model.config.settings import ExpressionInput
@@ -15,11 +16,11 @@ from mol_model.networks.mol.heads.expression import arrange
 class MOLOutput(NamedTuple):
     """What the network estimates; None for a head that is left out."""
 
-    expression: Tensor | None
+    expression: Float[Tensor, "b classes"] | None
     """Logits `[B, classes]`."""
-    flow: Tensor | None
+    flow: Float[Tensor, "b pairs 2 p p"] | None
     """`[B, t-1, 2, P, P]` (or only the pairs asked for), `(u right, v down)`, pixels."""
-    landmarks: Tensor | None
+    landmarks: Float[Tensor, "b t-1 68 2"] | None
     """`[B, t-1, 68, 2]`, `(x, y)` in pixels of the crop, of the last t-1 frames."""
 
 
@@ -68,7 +69,9 @@ class MOL(nn.Module):
         self.crop_px = crop_px
         self.expression_input: ExpressionInput = expression_input
 
-    def forward(self, clips: Tensor, flow_pairs: Sequence[int] | None = None) -> MOLOutput:
+    def forward(
+        self, clips: Float[Tensor, "..."], flow_pairs: Sequence[int] | None = None
+    ) -> MOLOutput:
         """Estimate everything for a batch of clips.
 
         Args:

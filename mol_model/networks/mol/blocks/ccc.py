@@ -1,6 +1,7 @@
 """Channel Correspondence Convolution (CCC): each channel is a node of a graph."""
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -36,7 +37,7 @@ class ChannelCorrespondenceConvolution(nn.Module):
         self.centre = nn.Linear(size, size, bias=False)  # V
         self.difference = nn.Linear(size, size, bias=False)  # U
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
         """Map `[n, C, H, W]` to `[n, C, H, W]`, without the residual."""
         if x.shape[-2:] != (self.height, self.width):
             raise ValueError(
@@ -50,7 +51,7 @@ class ChannelCorrespondenceConvolution(nn.Module):
         strongest = through_u[batch, index].amax(dim=2)  # [n, C, d]   max_j U f_j
         return functional.relu(self.centre(nodes) - through_u + strongest).view_as(x)
 
-    def nearest(self, nodes: Tensor) -> Tensor:
+    def nearest(self, nodes: Float[Tensor, "n c d"]) -> Int[Tensor, "n c {self.neighbours}"]:
         """Indices `[n, C, k]` of the channels most similar to each, itself left out.
 
         The choice of neighbours has no gradient; it is made in float32 whatever autocast

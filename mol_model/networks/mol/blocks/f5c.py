@@ -1,5 +1,6 @@
 """F5C block: FCC, then CCC, each with its residual."""
 
+from jaxtyping import Float
 from torch import Tensor, nn
 
 
@@ -31,7 +32,7 @@ class F5CBlock(nn.Module):
         if ccc is not None and exit_convolution:
             self.exit = nn.Conv2d(channels, channels, kernel_size=1)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
         """Map `[n, C, H, W]` to `[n, C, H, W]`."""
         if self.mixer is not None:
             x = x + self.mixer(x)

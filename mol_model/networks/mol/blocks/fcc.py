@@ -3,12 +3,13 @@
 from typing import Literal
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 Direction = Literal["vertical", "horizontal"]
 
 
-def circulant(kernel: Tensor) -> Tensor:
+def circulant(kernel: Float[Tensor, "c n"]) -> Float[Tensor, "c n n"]:
     """Matrices `[C, n, n]` whose product with a column is its circular correlation.
 
     Entry `[c, i, r]` is `kernel[c, (r - i) mod n]`, so that
@@ -45,7 +46,7 @@ class DirectionalConvolution(nn.Module):
         # Variance 1/size keeps the scale of the features: each output sums `size` inputs.
         self.kernel = nn.Parameter(torch.randn(channels, size) * size**-0.5)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
         """Map `[n, C, H, W]` to `[n, C, H, W]`."""
         mixing = circulant(self.kernel)  # [C, size, size]
         # One product per channel over the whole batch, not one per map: far fewer, larger.
@@ -94,7 +95,7 @@ class FullyConnectedConvolution(nn.Module):
         self.branches = nn.ModuleList(branches)
         self.fusion = nn.Conv2d(channels * len(branches), channels, kernel_size=1)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
         """Map `[n, C, H, W]` to `[n, C, H, W]`, without the residual."""
         if x.shape[-2:] != (self.height, self.width):
             raise ValueError(

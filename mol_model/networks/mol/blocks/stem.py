@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from jaxtyping import Float
 from torch import Tensor, nn
 
 
@@ -25,7 +26,7 @@ class Stem(nn.Module):
             nn.Conv2d(third, last, kernel_size=1),
         )
 
-    def forward(self, frames: Tensor) -> Tensor:
+    def forward(self, frames: Float[Tensor, "n 1 p q"]) -> Float[Tensor, "n c h w"]:
         """Map frames `[n, 1, height, width]` to features `[n, C, height', width']`."""
         return self.layers(frames)
 

@@ -1,6 +1,7 @@
 """A vanilla transformer encoder layer in the place of FCC (MOL Table XI)."""
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 
@@ -30,7 +31,7 @@ class TransformerMixer(nn.Module):
             batch_first=True,
         )
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
         """Map `[n, C, H, W]` to `[n, C, H, W]`, without an outer residual."""
         tokens = x.flatten(2).transpose(1, 2) + self.position  # [n, HW, C]
         return self.layer(tokens).transpose(1, 2).reshape(x.shape)

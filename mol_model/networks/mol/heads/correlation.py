@@ -1,6 +1,7 @@
 """Correlation of two feature maps as one batched matrix product."""
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 
@@ -41,7 +42,9 @@ class Correlation(nn.Module):
         self.register_buffer("index", index.reshape(shape), persistent=False)
         self.register_buffer("inside", inside.reshape(shape), persistent=False)
 
-    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+    def forward(
+        self, first: Float[Tensor, "n c h w"], second: Float[Tensor, "n c h w"]
+    ) -> Float[Tensor, "n {self.displacements**2} h w"]:
         """Map two `[n, C, H, W]` to `[n, displacements^2, H, W]`."""
         count, channels = first.shape[:2]
         product = first.flatten(2).transpose(1, 2) @ second.flatten(2)  # [n, HW, HW]

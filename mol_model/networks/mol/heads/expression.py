@@ -1,6 +1,7 @@
 """Micro-expression recognition from the sequence of pair features."""
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -12,7 +13,11 @@ def sequence_length(pairs: int, how: ExpressionInput) -> int:
     return 2 * pairs if how in ("concatenate", "all") else pairs
 
 
-def arrange(first: Tensor, second: Tensor, how: ExpressionInput) -> Tensor:
+def arrange(
+    first: Float[Tensor, "b pairs c h w"],
+    second: Float[Tensor, "b pairs c h w"],
+    how: ExpressionInput,
+) -> Float[Tensor, "b c h w depth"]:
     """Sequence of pair features for the head, `[B, C, H, W, depth]`.
 
     Args:
@@ -44,7 +49,7 @@ DIFFERENCE_GAIN = 20.0
 """Differences between frames are a small part of the features: bring them to their size."""
 
 
-def start_from_differences(weight: Tensor) -> None:
+def start_from_differences(weight: Float[Tensor, "out c h w depth"]) -> None:
     """Initialise a 3-D convolution so that it starts blind to what does not move.
 
     Slices of the sequence alternate between first and second frames of pairs, which
@@ -103,7 +108,7 @@ class ExpressionHead(nn.Module):
         self.hidden = nn.Linear(conv_channels * size, hidden)
         self.classifier = nn.Linear(hidden, classes)
 
-    def forward(self, sequence: Tensor) -> Tensor:
+    def forward(self, sequence: Float[Tensor, "b c h w depth"]) -> Float[Tensor, "b classes"]:
         """Map `[B, C, H, W, depth]` to logits `[B, classes]`."""
         x = self.pool(self.conv(sequence))
         x = self.dropout(x.flatten(1))

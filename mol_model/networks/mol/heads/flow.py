@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -40,7 +41,13 @@ class FrameEncoder(nn.Module):
         self.conv2 = _conv(first, second, kernel=4, stride=2, padding=1)
         self.conv3 = _conv(second, third, kernel=2, stride=2, padding=0)
 
-    def forward(self, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(
+        self, frames: Float[Tensor, "n 1 p p"]
+    ) -> tuple[
+        Float[Tensor, "n c1 p//2 p//2"],
+        Float[Tensor, "n c2 p//4 p//4"],
+        Float[Tensor, "n c3 p//8 p//8"],
+    ]:
         """Map `[n, 1, P, P]` to three maps of side P/2, P/4, P/8."""
         half = self.conv1(frames)
         quarter = self.conv2(half)
@@ -116,11 +123,11 @@ class FlowHead(nn.Module):
 
     def forward(
         self,
-        frames: Tensor,
-        first: Tensor,
-        second: Tensor,
+        frames: Float[Tensor, "b t p p"],
+        first: Float[Tensor, "b t-1 c h w"],
+        second: Float[Tensor, "b t-1 c h w"],
         pairs: Sequence[int] | None = None,
-    ) -> Tensor:
+    ) -> Float[Tensor, "b pairs 2 p p"]:
         """Flow of consecutive pairs.
 
         Args:

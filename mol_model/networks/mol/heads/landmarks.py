@@ -1,6 +1,7 @@
 """Facial landmark detection."""
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -44,12 +45,12 @@ class LandmarkHead(nn.Module):
         with torch.no_grad():
             self.points.weight.mul_(START_SCALE)
 
-    def start_at(self, landmarks: Tensor) -> None:
+    def start_at(self, landmarks: Float[Tensor, "68 2"]) -> None:
         """Let an untrained head answer these landmarks `[68, 2]`, pixels of the crop."""
         with torch.no_grad():
             self.points.bias.copy_(landmarks.flatten())
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, features: Float[Tensor, "n c h w"]) -> Float[Tensor, "n 68 2"]:
         """Map `[n, C, H, W]` to `(x, y)` in pixels of the crop, `[n, 68, 2]`."""
         x = functional.relu(self.conv(features)).flatten(1)
         x = functional.relu(self.hidden(x))

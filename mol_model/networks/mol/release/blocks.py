@@ -5,6 +5,7 @@ paper's flavour.
 """
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -54,7 +55,7 @@ class ReleaseFullyConnectedConvolution(nn.Module):
         self.norm_1 = nn.BatchNorm2d(half)
         self.norm_2 = nn.BatchNorm2d(half)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
         """Map `[n, C, H, W]` to `[n, C, H, W]`, without the residual."""
         a, b = x.chunk(2, dim=1)
         a = self._along_height(self.norm_1(a + self._position(1, "h")), 1)
@@ -69,12 +70,12 @@ class ReleaseFullyConnectedConvolution(nn.Module):
             return position[:, : self.height, None]
         return position[:, None, : self.width]
 
-    def _along_height(self, x: Tensor, order: int) -> Tensor:
+    def _along_height(self, x: Float[Tensor, "n c h w"], order: int) -> Float[Tensor, "n c h w"]:
         mixing = circulant(self.get_parameter(f"kernel_{order}_h")[:, : self.height])
         bias = self.get_parameter(f"bias_{order}_h")[:, None, None]
         return torch.einsum("cir,ncrj->ncij", mixing, x) + bias
 
-    def _along_width(self, x: Tensor, order: int) -> Tensor:
+    def _along_width(self, x: Float[Tensor, "n c h w"], order: int) -> Float[Tensor, "n c h w"]:
         mixing = circulant(self.get_parameter(f"kernel_{order}_w")[:, : self.width])
         bias = self.get_parameter(f"bias_{order}_w")[:, None, None]
         return torch.einsum("cjs,ncis->ncij", mixing, x) + bias
@@ -103,7 +104,7 @@ class ReleaseChannelCorrespondence(nn.Module):
         self.centre = nn.Linear(size, size)
         self.difference = nn.Linear(size, size)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
         """Map `[n, C, H, W]` to `[n, C, H, W]`, without the residual."""
         maps = x.flatten(2)  # [n, C, d]
         # Made outside autocast, as in the paper's CCC: bf16 ties similar positions.
