@@ -5,6 +5,7 @@ from beartype import BeartypeConf, beartype
 CHECKED_MODULES = (
     "mol_model.networks",
     "mol_model.scoring.metrics",
+    "mol_model.scoring.units",
     "mol_pipeline.kernels.alignment",
     "mol_pipeline.kernels.flow",
     "mol_pipeline.kernels.geometry",

@@ -18,7 +18,7 @@ class ClipBatch:
     landmarks: Tensor
     """float32 `[B, t, 68, 2]`."""
     labels: Tensor
-    """int64 `[B]`."""
+    """int64 `[B]`; of action units `[B, units]`: 1, 0, and -1 where unknown."""
     clips: tuple[int, ...]
     """Numbers of the clips in their `ShardSet`."""
 

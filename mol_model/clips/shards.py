@@ -185,7 +185,7 @@ class ShardSet(Dataset[ClipBatch | ManifestError]):
         """
         rows = [self._row(clip, keep) for clip in clips]
         frames, flow, landmarks = (np.stack(column) for column in zip(*rows, strict=True))
-        labels = [self.samples[self.video_of_clip[clip]].label for clip in clips]
+        labels = [self.samples[self.video_of_clip[clip]].target for clip in clips]
         return ClipBatch(
             frames=torch.from_numpy(frames),
             flow=torch.from_numpy(flow),

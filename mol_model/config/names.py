@@ -6,7 +6,7 @@ The standard library alone is imported here: `--help` answers at once.
 from typing import Literal, get_args
 
 ProtocolName = Literal[
-    "loso", "composite", "cross", "leave-one-database-out", "k-fold", "hold-out", "all"
+    "loso", "composite", "cross", "leave-one-database-out", "cd6me", "k-fold", "hold-out", "all"
 ]
 """Which videos train and which test; `mol_model.protocols.folds` has the rule of each."""
 

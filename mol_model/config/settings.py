@@ -197,8 +197,9 @@ class ProtocolConfig(Settings):
     """Which videos train and which test; see `mol_model.protocols.folds`."""
 
     name: ProtocolName = "loso"
-    """`composite` is leave one subject out over several databases (MEGC 2019); `all` trains on
-    everything and tests nothing, for pre-training."""
+    """`composite` is leave one subject out over several databases (MEGC 2019); `cd6me` is leave
+    one of its six databases out with action units; `all` trains on everything and tests nothing,
+    for pre-training."""
     train: tuple[str, ...] = ()
     """For `cross`: databases that train together; empty: each alone."""
     test: tuple[str, ...] = ()

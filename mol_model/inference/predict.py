@@ -20,6 +20,7 @@ from mol_model.inference.video import (
     prepare_windows,
 )
 from mol_model.networks.mol.network import MOL
+from mol_model.protocols.units import UNITS_MAPPING
 from mol_model.training.checkpoint import load_model
 from mol_pipeline.config import BuildConfig
 from mol_pipeline.contract.errors import ConfigError
@@ -134,6 +135,11 @@ def predict_videos(
     """
     folders = result_folders(paths, options.out)
     model, record = load_model(checkpoint, device)
+    if record.mapping == UNITS_MAPPING:
+        raise ConfigError(
+            f"{checkpoint}: says which action units are shown, and a film is given one class; test "
+            "it with 'moltrain evaluate', or name a checkpoint of classes"
+        )
     config = fitted_config(options.config, model, options.window)
     kernels = load_kernels(config.flow, options.landmark_model)
     look = _Look(

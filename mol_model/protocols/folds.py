@@ -16,6 +16,7 @@ import numpy as np
 
 from mol_model.config.names import ProtocolName
 from mol_model.config.settings import ProtocolConfig
+from mol_model.protocols.units import CD6ME, UNIT_CLASSES, UNITS_MAPPING, units_of
 from mol_pipeline.contract.errors import ConfigError, TrainingError
 from mol_pipeline.contract.manifest import ClipRecord
 from mol_pipeline.contract.names import file_name, person_name
@@ -34,6 +35,20 @@ class Sample:
     database: str = ""
     key: str = ""
     """Name of the video, unique over databases."""
+    units: tuple[int, ...] = ()
+    """Instead of a class, where several hold at once: 1, 0, or -1 if unknown, for each."""
+
+    @property
+    def target(self) -> int | list[int]:
+        """What a network learns of it: a class, or a value for each unit."""
+        return list(self.units) if self.units else self.label
+
+    @property
+    def holds(self) -> tuple[int, ...]:
+        """Positions of the classes that hold: one, or any number of units."""
+        if not self.units:
+            return (self.label,)
+        return tuple(i for i, value in enumerate(self.units) if value == 1)
 
 
 @dataclass(frozen=True)
@@ -70,11 +85,20 @@ def common_mapping(
     Args:
         documents: Manifests or indexes.
         name: As given by the user; None for the first that all have.
-        protocol: The composite takes its own mapping for three classes.
+        protocol: The composite takes its own mapping for three classes, CD6ME action units.
 
     Raises:
         ConfigError: If a database lacks it, or has other classes under it.
     """
+    if protocol == "cd6me":
+        if name not in {None, UNITS_MAPPING}:
+            raise ConfigError(
+                f"--classes {name}: cd6me is about action units; leave --classes out, or choose "
+                "--protocol leave-one-database-out"
+            )
+        name = UNITS_MAPPING
+    if name == UNITS_MAPPING:
+        return name, UNIT_CLASSES
     if protocol == "composite" and name in {None, "3"}:
         name = COMPOSITE_MAPPING
     if name is None:
@@ -102,6 +126,11 @@ def common_mapping(
 
 def sample_of(clip: ClipRecord, mapping: str, classes: Sequence[str]) -> Sample | None:
     """A clip as a sample under a mapping, None if it takes no part."""
+    if mapping == UNITS_MAPPING:
+        units = units_of(clip)
+        if units is None:
+            return None
+        return Sample(clip.person, 0, clip.database, clip.key, units)
     label = clip.labels.get(mapping)
     if label is None:
         return None
@@ -119,7 +148,7 @@ def make_folds(
         ConfigError: If the databases do not suit the protocol.
         TrainingError: If a class has no video, or there are too few people.
     """
-    counts = Counter(sample.label for sample in samples)
+    counts = Counter(place for sample in samples for place in sample.holds)
     empty = [name for label, name in enumerate(classes) if not counts[label]]
     if empty:
         raise TrainingError(
@@ -196,12 +225,29 @@ def _leave_one_database_out(samples: Sequence[Sample], protocol: ProtocolConfig)
     return [fold for fold in folds if fold.train and fold.test]
 
 
+def _cd6me(samples: Sequence[Sample], protocol: ProtocolConfig) -> list[Fold]:
+    """Each of the six databases tested by a model of the other five."""
+    found = {sample.database for sample in samples}
+    missing = [name for name in CD6ME if name not in found]
+    foreign = sorted(found - set(CD6ME))
+    if missing or foreign:
+        words = [f"{', '.join(missing)} not given"] * bool(missing)
+        words += [f"{', '.join(foreign)} no part of it"] * bool(foreign)
+        raise ConfigError(
+            f"cd6me: {' and '.join(words)}; it joins {', '.join(CD6ME)} (give --shards or --index "
+            f"for each), or choose --protocol leave-one-database-out --classes {UNITS_MAPPING}"
+        )
+    return _leave_one_database_out(samples, protocol)
+
+
 def _grouped_k_fold(samples: Sequence[Sample], protocol: ProtocolConfig) -> list[Fold]:
     """People are dealt, those with most videos first, to where their classes lack most."""
-    classes = max(sample.label for sample in samples) + 1
+    classes = max(place for sample in samples for place in sample.holds) + 1
     videos: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(classes))
     for sample in samples:
-        videos[sample.person][sample.label] += 1
+        of_person = videos[sample.person]
+        for place in sample.holds:
+            of_person[place] += 1
     if len(videos) < protocol.k:
         raise TrainingError(f"k-fold: {len(videos)} people cannot make {protocol.k} folds")
     people = sorted(videos)
@@ -292,6 +338,8 @@ def _rule(name: ProtocolName) -> _Rule:
             return _Rule("cross-database", _cross_database)
         case "leave-one-database-out":
             return _Rule("leave one database out", _leave_one_database_out)
+        case "cd6me":
+            return _Rule("CD6ME: action units, leave one of six databases out", _cd6me)
         case "k-fold":
             return _Rule("k-fold grouped by subject", _grouped_k_fold)
         case "hold-out":

@@ -19,6 +19,7 @@ from mol_model.protocols.folds import (
     sample_of,
 )
 from mol_model.protocols.given import check_given_together, clips_of_document
+from mol_model.protocols.units import CD6ME
 from mol_pipeline.contract.agreement import read_consistent
 from mol_pipeline.contract.documents import Unreadable, read_document
 from mol_pipeline.contract.errors import ConfigError
@@ -80,7 +81,7 @@ class FoldPlan:
         }
 
     def _by_class(self, samples: Sequence[Sample]) -> dict[str, int]:
-        counts = Counter(sample.label for sample in samples)
+        counts = Counter(place for sample in samples for place in sample.holds)
         return {name: counts[label] for label, name in enumerate(self.classes)}
 
     def _people(self, positions: Sequence[int]) -> list[str]:
@@ -172,9 +173,23 @@ def plan_folds(
         synthetic=synthetic,
         warnings=(),
     )
-    if protocol.name != "composite" or mapping != COMPOSITE_MAPPING or synthetic:
+    if synthetic:
         return plan
-    return replace(plan, warnings=tuple(_against_megc_2019(plan)))
+    if protocol.name == "composite" and mapping == COMPOSITE_MAPPING:
+        return replace(plan, warnings=tuple(_against_megc_2019(plan)))
+    if protocol.name == "cd6me":
+        return replace(plan, warnings=tuple(_against_cd6me(plan)))
+    return plan
+
+
+def _against_cd6me(plan: FoldPlan) -> list[str]:
+    """How six databases differ from those of CD6ME."""
+    found = Counter(sample.database for sample in plan.samples)
+    return [
+        f"{database}: {found[database]} clips with a known action unit, CD6ME has {expected}"
+        for database, expected in CD6ME.items()
+        if found[database] != expected
+    ]
 
 
 def _against_megc_2019(plan: FoldPlan) -> list[str]:

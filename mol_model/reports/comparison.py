@@ -195,7 +195,7 @@ def _change(before: list[VideoPrediction], after: list[VideoPrediction]) -> dict
     shared = old.keys() & new.keys()
     if why := _incomparable(before, after, shared=bool(shared)):
         return {"videos": 0, "gained": 0, "lost": 0, "p": None, "why": why}
-    right = [(_right(old[key]), _right(new[key])) for key in shared]
+    right = [(old[key].is_right, new[key].is_right) for key in shared]
     gained = sum(later and not earlier for earlier, later in right)
     lost = sum(earlier and not later for earlier, later in right)
     return {"videos": len(shared), "gained": gained, "lost": lost, "p": mcnemar(gained, lost)}
@@ -210,10 +210,6 @@ def _incomparable(
     if headless:
         return f"the {' and the '.join(headless)} of the two has no expression head"
     return "" if shared else "no video is in both"
-
-
-def _right(video: VideoPrediction) -> bool:
-    return video.predicted == video.label
 
 
 def mcnemar(gained: int, lost: int) -> float:

@@ -20,6 +20,7 @@ from mol_model.config.run_layout import (
 )
 from mol_model.config.settings import RunConfig
 from mol_model.networks.mol.build import build_network
+from mol_model.protocols.units import UNITS_MAPPING
 from mol_model.runs.seeds import spreads_of, summarise_seeds
 from mol_model.scoring.documents import Metrics, RunDocument, read_checked
 from mol_model.scoring.remarks import remarks
@@ -44,7 +45,8 @@ works; they say nothing about any real database and must not stand beside publis
 {% endif -%}
 ## The models
 
-- Task: class of a micro-expression, optical flow and 68 landmarks from {{ model.frames }} grey
+- Task: {{ "action units" if m.label_mapping == units else "class" }}{# -#}
+ of a micro-expression, optical flow and 68 landmarks from {{ model.frames }} grey
   frames of an aligned face, jointly (Shao et al., IEEE TPAMI 2025).
 - Network: flavour `{{ model.flavour|code }}`, {{ "{:,}".format(parameters) }} parameters, input
   {{ model.crop_px }} x {{ model.crop_px }} pixels, {{ model.f5c_blocks }} F5C block(s) a branch.
@@ -104,8 +106,13 @@ Pooled over all folds; a video's phases are averaged first.
 
 - A recognised expression is no proof of what a person feels. Not for decisions about people: work,
   police, insurance, school, health.
+{% if m.label_mapping == units -%}
+- The network says of each unit how likely it is, whatever it is shown. It does not find out
+  whether, or when, there is an expression.
+{% else -%}
 - The network gives one of its classes to whatever it is shown. It does not find out whether, or
   when, there is an expression.
+{% endif -%}
 - The databases are small, filmed in laboratories, of few people; who is not like them is not
   covered, and nothing here measures how it does by age, sex or skin colour.
 - It sees faces from the front, found by a detector that misses others.
@@ -148,6 +155,7 @@ def write_card(directory: Path) -> Path:
         seeds=seeds,
         remarks=remarks(metrics),
         rows=_all_rows(metrics, first),
+        units=UNITS_MAPPING,
     )
     target = directory / CARD_NAME
     write_atomically(target, card.encode())

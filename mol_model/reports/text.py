@@ -6,8 +6,10 @@ from typing import Any
 from mol_model.scoring.remarks import remarks
 from mol_model.scoring.scores import ALL_SCORES, SCORES
 
-OF_A_DATABASE = (SCORES["unweighted_f1"], SCORES["unweighted_average_recall"])
-"""What MEGC 2019 prints of each part of the composite."""
+OF_A_DATABASE = tuple(
+    SCORES[key] for key in ("unweighted_f1", "unweighted_average_recall", "f1_over_units")
+)
+"""What MEGC 2019 prints of each part of the composite, and CD6ME of each database."""
 
 
 def result_text(metrics: Mapping[str, Any]) -> str:
@@ -33,10 +35,11 @@ def result_text(metrics: Mapping[str, Any]) -> str:
     if several:
         for name, part in metrics.get("by_fold", {}).items():
             lines += [f"{name}: {part['videos']} videos", *_spread_lines(part["spread"])]
-        return "\n".join(lines + _spread_lines(metrics["spread"]))
+        return "\n".join(lines + _spread_lines(metrics["spread"]) + published_lines(metrics))
     lines += _score_lines(metrics)
     for name, part in metrics.get("by_fold", {}).items():
         lines += [f"{name}: {part['videos']} videos", *_score_lines(part)]
+    lines += published_lines(metrics)
     parts = metrics.get("by_database", {})
     for name, part in parts.items() if len(parts) > 1 else ():
         got = [
@@ -47,6 +50,18 @@ def result_text(metrics: Mapping[str, Any]) -> str:
         if got:
             lines.append(f"  {name}: {part['videos']} videos, {', '.join(got)}")
     return "\n".join(lines)
+
+
+def published_lines(metrics: Mapping[str, Any]) -> list[str]:
+    """What is published of the same protocol, where a run may stand beside it."""
+    if not metrics.get("published"):
+        return []
+    names = ("f1_over_units", "f1_over_databases")
+    lines = [f"  published ({' / '.join(SCORES[name].short for name in names)}):"]
+    for method, values in metrics["published"].items():
+        listed = " / ".join(SCORES[name].text(values[name]) for name in names)
+        lines.append(f"    {method:<20} {listed}")
+    return lines
 
 
 def _score_lines(metrics: Mapping[str, Any]) -> list[str]:

@@ -11,6 +11,7 @@ from mol_model.protocols.folds import Fold, protocol_title
 from mol_model.scoring.evaluation import pooled_metrics
 from mol_model.scoring.predictions import VideoPrediction, load_predictions
 from mol_model.scoring.remarks import listed
+from mol_model.scoring.units import published_units
 from mol_model.training.checkpoint import CheckpointRecord, has_checkpoint, read_record
 from mol_model.training.selection import SELECTIONS, people_of_model
 from mol_pipeline.contract.errors import TrainingError
@@ -93,14 +94,16 @@ def run_metrics(
         "manifest_hash": data.manifest_hash,
         **pooled_metrics(predictions, data.classes, by_fold=config.protocol.name == "cross"),
     }
-    return metrics | {"folds": len(folds), "notes": _notes(data, config, folds)}
+    metrics |= {"folds": len(folds), "notes": _notes(data, config, folds)}
+    published = published_units(metrics) if config.protocol.name == "cd6me" else {}
+    return metrics | ({"published": published} if published else {})
 
 
 def _notes(data: ShardSet, config: RunConfig, folds: Sequence[Fold]) -> list[str]:
     """Classes that a fold cannot learn, and people who are tested by one video."""
     notes = []
     for fold in folds if config.model.use_expression else ():
-        learned = {data.samples[video].label for video in fold.train}
+        learned = {place for video in fold.train for place in data.samples[video].holds}
         absent = [name for label, name in enumerate(data.classes) if label not in learned]
         if absent:
             notes.append(f"fold {fold.name}: no training video of class {', '.join(absent)}")

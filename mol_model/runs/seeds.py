@@ -81,6 +81,8 @@ def summarise_seeds(runs: dict[int, dict[str, Any]]) -> dict[str, Any]:
     for key in ("seed", "confusion"):
         common.pop(key, None)
     summary = {**common, "seeds": list(runs), "spread": _spread(list(runs.values()))}
+    if first.get("published"):
+        summary["published"] = first["published"]
     folds = [name for name in first.get("by_fold", {}) if _in_all(name, runs)]
     if folds:
         summary["by_fold"] = {

@@ -6,7 +6,7 @@ here is checked for what its readers use; further keys pass.
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -64,6 +64,11 @@ class _Recognition(_Document):
     unweighted_average_recall: float
 
 
+class _ActionUnits(_Document):
+    f1_over_units: float
+    f1_over_databases: float
+
+
 class _Flow(_Document):
     average_end_point_error_px: float
     zero_flow_end_point_error_px: float
@@ -90,6 +95,8 @@ class _Scores(_Document):
     videos: Count = 0
     recognition: _Recognition | None = None
     majority_class: _Recognition | None = None
+    action_units: _ActionUnits | None = None
+    always_yes: _ActionUnits | None = None
     flow: _Flow | None = None
     landmarks: _Landmarks | None = None
     spread: dict[str, _Spread] | None = None
@@ -112,6 +119,7 @@ class Metrics(_Scores):
     seed: Count | None = None
     seeds: Annotated[list[Count], Field(min_length=1)] | None = None
     unknown_people: bool = False
+    published: dict[str, _ActionUnits] = {}
     notes: list[str] = []
     by_fold: dict[str, _Scores] = {}
 
@@ -129,6 +137,7 @@ class Prediction(_Document):
     zero_flow_error: float
     nme: list[float]
     mean_shape_nme: float
+    units: list[Literal[-1, 0, 1]] = []
 
 
 PREDICTIONS = TypeAdapter(list[Prediction])

@@ -24,6 +24,7 @@ from mol_model.scoring.metrics import (
     recognition_scores,
 )
 from mol_model.scoring.predictions import VideoPrediction
+from mol_model.scoring.units import SHOWN, binary_f1, unit_scores
 from mol_pipeline.contract.errors import TrainingError
 from mol_pipeline.contract.shard_layout import ALIGNED_PX
 from mol_pipeline.contract.stopping import refuse_if_asked
@@ -107,7 +108,10 @@ def evaluate_fold(
                 _array("class", output.expression, of)
                 logits.append(output.expression)
             scores.append(score_clips(inputs, shape, flow=flow, points=points))
-        probabilities = tuple(phase_mean(torch.cat(logits)).tolist()) if logits else ()
+        several = bool(data.samples[video].units)
+        probabilities = (
+            tuple(phase_mean(torch.cat(logits), several=several).tolist()) if logits else ()
+        )
         predictions.append(score_video(data, fold, video, ClipScores.joined(scores), probabilities))
     return predictions
 
@@ -180,6 +184,7 @@ def score_video(
         subject=record.subject,
         clip=record.clip,
         label=data.samples[video].label,
+        units=data.samples[video].units,
         probabilities=probabilities,
         end_point_error=float(errors.mean()) if errors.size else float("nan"),
         zero_flow_error=float(scores.zero_flow_errors.mean()),
@@ -188,9 +193,15 @@ def score_video(
     )
 
 
-def phase_mean(logits: Tensor) -> Tensor:
-    """Class probabilities `[classes]` of a video from the logits `[phases, classes]`."""
-    return torch.softmax(logits.double(), dim=-1).mean(dim=0)
+def phase_mean(logits: Tensor, *, several: bool = False) -> Tensor:
+    """Class probabilities `[classes]` of a video from the logits `[phases, classes]`.
+
+    Args:
+        logits: Of each phase.
+        several: Whether several classes may hold at once, as action units do.
+    """
+    each = torch.sigmoid(logits.double()) if several else torch.softmax(logits.double(), dim=-1)
+    return each.mean(dim=0)
 
 
 @torch.inference_mode()
@@ -202,10 +213,12 @@ def recognition_accuracy(
 ) -> float:
     """Share of videos whose class is right, as `evaluate_fold` would predict it.
 
+    Of action units it is the binary F1, mean over units.
     Only the expression counts, so the flow, most of the cost, is estimated for one pair.
     """
     model.eval()
-    right = 0
+    samples = source.data.samples
+    said = []
     for video in videos:
         logits = []
         for clips in in_parts(source.data.clips_of([video])):
@@ -214,8 +227,15 @@ def recognition_accuracy(
                 output = model(inputs.frames, flow_pairs=[0])
             _array("class", output.expression, source.data.videos[video].key)
             logits.append(output.expression)
-        right += int(phase_mean(torch.cat(logits)).argmax()) == source.data.samples[video].label
-    return right / len(videos)
+        several = bool(samples[video].units)
+        said.append(phase_mean(torch.cat(logits), several=several).cpu().numpy())
+    if samples[videos[0]].units:
+        truth = np.array([samples[video].units for video in videos])
+        return float(binary_f1(truth, np.array(said) >= SHOWN).mean())
+    right = [
+        int(one.argmax()) == samples[video].label for one, video in zip(said, videos, strict=True)
+    ]
+    return sum(right) / len(videos)
 
 
 def pooled_metrics(
@@ -288,7 +308,13 @@ def _scores(predictions: Sequence[VideoPrediction], classes: Sequence[str]) -> d
             "failure_rate_percent_at_10": float(100 * failure_rate(nme)),
             **left_out,
         }
-    if all(video.probabilities for video in predictions):
+    if all(video.probabilities and video.units for video in predictions):
+        truth = np.array([video.units for video in predictions])
+        said = np.array([video.probabilities for video in predictions]) >= SHOWN
+        databases = [video.database for video in predictions]
+        scores["action_units"] = unit_scores(truth, said, databases, classes)
+        scores["always_yes"] = unit_scores(truth, np.ones_like(said), databases, classes)
+    elif all(video.probabilities for video in predictions):
         labels = [video.label for video in predictions]
         predicted = [video.predicted for video in predictions]
         confusion = confusion_matrix(labels, predicted, len(classes))

@@ -8,11 +8,14 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from mol_model.config.run_layout import PREDICTIONS_NAME
+from mol_model.protocols.units import UNKNOWN
 from mol_model.scoring.documents import PREDICTIONS, read_checked
+from mol_model.scoring.units import SHOWN
 from mol_pipeline.contract.errors import ManifestError
 from mol_pipeline.contract.escaping import TableWriter
 from mol_pipeline.contract.files import write_atomically
@@ -28,7 +31,7 @@ class VideoPrediction:
     clip: str
     label: int
     probabilities: tuple[float, ...]
-    """Softmax, averaged over the phases of the video."""
+    """Softmax, or sigmoid of each unit, averaged over the phases of the video."""
     end_point_error: float
     """Mean over pairs, pixels."""
     zero_flow_error: float
@@ -37,6 +40,16 @@ class VideoPrediction:
     """Inter-ocular NME of every frame, as fractions."""
     mean_shape_nme: float
     """NME of the training part's mean landmarks, mean over the frames: what a constant reaches."""
+    units: tuple[int, ...] = ()
+    """Where several classes may hold at once, instead of `label`: 1, 0, or -1 if unknown."""
+
+    @property
+    def is_right(self) -> bool:
+        """Whether its class, or every unit that is known, is as it was said."""
+        if not self.units:
+            return bool(self.probabilities) and self.predicted == self.label
+        pairs = zip(self.units, self.probabilities, strict=True)
+        return all((p >= SHOWN) == bool(value) for value, p in pairs if value != UNKNOWN)
 
     @property
     def predicted(self) -> int:
@@ -51,8 +64,15 @@ class VideoPrediction:
 
 def save_predictions(directory: Path, predictions: Sequence[VideoPrediction]) -> None:
     """Write the predictions of a fold, by rename."""
-    content = json.dumps([asdict(video) for video in predictions]).encode()
+    content = json.dumps([_document(video) for video in predictions]).encode()
     write_atomically(directory / PREDICTIONS_NAME, content)
+
+
+def _document(video: VideoPrediction) -> dict[str, Any]:
+    document = asdict(video)
+    if not video.units:
+        del document["units"]
+    return document
 
 
 def load_predictions(directory: Path) -> list[VideoPrediction]:
@@ -68,8 +88,8 @@ def load_predictions(directory: Path) -> list[VideoPrediction]:
     except FileNotFoundError:
         raise ManifestError(f"{path}: is not there; {advice}") from None
     for document in documents:
-        for name in ("probabilities", "nme"):
-            document[name] = tuple(document[name])
+        for name in ("probabilities", "nme", "units"):
+            document[name] = tuple(document.get(name, ()))
         predictions.append(VideoPrediction(**document))
     return predictions
 
@@ -87,11 +107,22 @@ def write_table(
     )
     for video in predictions:
         probabilities = [f"{p:.6f}" for p in video.probabilities]
-        predicted = classes[video.predicted] if video.probabilities else ""
+        truth, predicted = _words(video, classes)
         nme = sum(video.nme) / len(video.nme)
         writer.row(
-            [video.fold, video.database, video.subject, video.clip, classes[video.label], predicted]
+            [video.fold, video.database, video.subject, video.clip, truth, predicted]
             + (probabilities or [""] * len(classes))
             + [f"{video.end_point_error:.4f}", f"{nme:.5f}", "yes" if synthetic else "no"]
         )
     write_atomically(path, text.getvalue().encode())
+
+
+def _words(video: VideoPrediction, classes: Sequence[str]) -> tuple[str, str]:
+    """What holds and what is said to hold; a unit of which nothing is known has a `?`."""
+    if not video.units:
+        return classes[video.label], classes[video.predicted] if video.probabilities else ""
+    signs = {1: "", UNKNOWN: "?"}
+    named = zip(classes, video.units, strict=True)
+    truth = "+".join(f"{name}{signs[value]}" for name, value in named if value in signs)
+    shown = zip(classes, video.probabilities, strict=False)
+    return truth, "+".join(name for name, p in shown if p >= SHOWN)

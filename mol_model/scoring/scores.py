@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Task = Literal["recognition", "flow", "landmarks"]
+Task = Literal["recognition", "action_units", "flow", "landmarks"]
 """Part of a run's metrics, one a head of the network."""
 
 TASK_TITLES: dict[Task, str] = {
     "recognition": "Expression",
+    "action_units": "Action units",
     "flow": "Optical flow",
     "landmarks": "Landmarks",
 }
@@ -71,11 +72,18 @@ def _recognition(key: str, short: str, title: str) -> Score:
     return Score(key, "recognition", short, short, title, 100, "%", 1, "higher", trivial)
 
 
+def _units(key: str, short: str, title: str) -> Score:
+    trivial = Trivial("always yes", "always_yes", key)
+    return Score(key, "action_units", short, short, title, 100, "%", 1, "higher", trivial)
+
+
 ALL_SCORES = (
     _recognition("accuracy", "accuracy", "accuracy"),
     _recognition("weighted_f1", "WF1", "weighted F1 (WF1)"),
     _recognition("unweighted_f1", "UF1", "unweighted F1 (UF1)"),
     _recognition("unweighted_average_recall", "UAR", "unweighted average recall (UAR)"),
+    _units("f1_over_units", "F1 (AU)", "binary F1, mean over units"),
+    _units("f1_over_databases", "F1 (DB)", "binary F1, mean over units, then databases"),
     Score(
         key="average_end_point_error_px",
         task="flow",

@@ -40,6 +40,7 @@ from mol_model.training.optimiser import (
     compiled,
     learning_rate,
     make_optimiser,
+    unit_weights,
 )
 from mol_model.training.pace import Due, Pace, due_after
 from mol_model.training.seeding import Stream, seed_of, use_deterministic_kernels
@@ -164,8 +165,11 @@ class _FoldTraining:
         """Weight of each class of the training part; None if all weigh alike."""
         if self.config.training.class_weights == "none":
             return None
-        labels = self.labels[self.clips].tolist()
-        return class_weights(labels, len(self.source.data.classes)).to(self.source.device)
+        labels = self.labels[self.clips]
+        if labels.dim() > 1:
+            return unit_weights(labels).to(self.source.device)
+        classes = len(self.source.data.classes)
+        return class_weights(labels.tolist(), classes).to(self.source.device)
 
     def _shared(self) -> nn.Module:
         """The network as all processes train it."""
@@ -294,7 +298,12 @@ class _FoldTraining:
 
     def _weight_of_part(self, whole: list[int], part: slice) -> float:
         """Weight of this process's labels, over an even share of that of the whole batch."""
-        if self.weights is None or distributed.count() == 1:
+        if distributed.count() == 1:
+            return 1.0
+        if self.labels.dim() > 1:  # the loss of a part is a mean over what is known of it
+            known = (self.labels[whole] >= 0).sum(dim=1)
+            return float(known[part].sum() / known.sum().clamp(min=1)) * distributed.count()
+        if self.weights is None:
             return 1.0
         weights = self.weights.cpu()[self.labels[whole]]
         return float(weights[part].sum() / weights.sum()) * distributed.count()

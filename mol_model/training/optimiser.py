@@ -24,6 +24,15 @@ def class_weights(labels: Sequence[int], classes: int) -> Tensor:
     return counts.sum() / (classes * counts.clamp(min=1))
 
 
+def unit_weights(values: Tensor) -> Tensor:
+    """Weight of a unit that is shown: clips that lack it over clips that show it.
+
+    Args:
+        values: `[clips, units]`: 1, 0, and -1 where unknown.
+    """
+    return (values == 0).sum(dim=0) / (values == 1).sum(dim=0).clamp(min=1)
+
+
 def make_optimiser(
     model: nn.Module, training: TrainingConfig, device: torch.device
 ) -> torch.optim.Optimizer:

@@ -14,12 +14,14 @@ from mol_pipeline.contract.shard_layout import ALIGNED_PX
 
 
 def training_labels(data: ShardSet, fold: Fold, config: RunConfig) -> Tensor:
-    """Label of each clip `[clips]`; in the control experiment those of training are permuted.
+    """Label of each clip `[clips]`, or of each of its units `[clips, units]`.
+
+    In the control experiment those of training are permuted.
 
     The permutation is among the videos of the training part, so that the classes stay as
     frequent as they are. The labels that are tested are never touched.
     """
-    labels = torch.tensor([sample.label for sample in data.samples])
+    labels = torch.tensor([sample.target for sample in data.samples])
     if config.data.shuffle_labels:
         videos = torch.tensor(fold.train)
         generator = generator_of(config.training.seed, fold.name, Stream.SHUFFLED_LABELS)

@@ -11,6 +11,7 @@ import pytest
 
 from mol_model.config.settings import ProtocolDocument, RunConfig
 from mol_model.protocols.plan import read_protocol
+from mol_model.protocols.units import CD6ME, UNITS_MAPPING
 from mol_model.reproduction.document import Reproduction, known_names, read_reproduction
 from mol_pipeline.config import BuildConfig
 from mol_pipeline.contract.index_document import IndexDocument
@@ -108,6 +109,9 @@ def test_every_protocol_document_is_about_databases_that_share_its_mapping():
     for path in documents:
         document = read_protocol(path)
         assert {*document.protocol.train, *document.protocol.test} <= set(document.databases)
+        if document.mapping == UNITS_MAPPING:  # of every table that names units
+            assert set(document.databases) == set(CD6ME) <= set(DATABASES)
+            continue
         classes = {
             mapping.classes
             for database in document.databases
