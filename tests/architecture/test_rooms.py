@@ -1,5 +1,6 @@
 """The house is as `docs/architecture.md` draws it."""
 
+import ast
 import re
 import tomllib
 from pathlib import Path
@@ -9,7 +10,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/architecture.md").read_text()
 MOST_ENTRIES = {"mol_model": 14, "mol_pipeline": 12}
-LONGEST_MODULE = 400
+LONGEST_MODULE = {"mol_model": 350, "mol_pipeline": 400}
+LONGEST_FUNCTION = {"mol_model": 60, "mol_pipeline": 75}
 
 
 def entries(package):
@@ -64,7 +66,13 @@ def test_every_place_that_the_page_names_exists():
         assert (ROOT / name).exists(), name
 
 
-def test_no_module_is_longer_than_a_reader_bears():
-    for package in MOST_ENTRIES:
-        for path in (ROOT / package).rglob("*.py"):
-            assert len(path.read_text().splitlines()) <= LONGEST_MODULE, path
+@pytest.mark.parametrize("package", sorted(MOST_ENTRIES))
+def test_no_module_and_no_function_is_longer_than_a_reader_bears(package):
+    """How branched a function is, the linter says (C901, PLR0915)."""
+    for path in (ROOT / package).rglob("*.py"):
+        text = path.read_text()
+        assert len(text.splitlines()) <= LONGEST_MODULE[package], path
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef):
+                lines = node.end_lineno - node.lineno + 1
+                assert lines <= LONGEST_FUNCTION[package], (path, node.name, lines)
