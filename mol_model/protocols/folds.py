@@ -150,7 +150,7 @@ def make_folds(
     """
     counts = Counter(place for sample in samples for place in sample.holds)
     empty = [name for label, name in enumerate(classes) if not counts[label]]
-    if empty:
+    if empty and not any(sample.units for sample in samples):  # a unit may be shown by nobody
         raise TrainingError(
             f"no video of class {', '.join(empty)}: a protocol over {len(classes)} classes needs "
             "all of them; choose other --classes or shards"
@@ -242,7 +242,7 @@ def _cd6me(samples: Sequence[Sample], protocol: ProtocolConfig) -> list[Fold]:
 
 def _grouped_k_fold(samples: Sequence[Sample], protocol: ProtocolConfig) -> list[Fold]:
     """People are dealt, those with most videos first, to where their classes lack most."""
-    classes = max(place for sample in samples for place in sample.holds) + 1
+    classes = max((place for sample in samples for place in sample.holds), default=0) + 1
     videos: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(classes))
     for sample in samples:
         of_person = videos[sample.person]

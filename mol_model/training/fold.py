@@ -45,7 +45,13 @@ from mol_model.training.optimiser import (
 from mol_model.training.pace import Due, Pace, due_after
 from mol_model.training.seeding import Stream, seed_of, use_deterministic_kernels
 from mol_model.training.selection import keep_best, people_of_model, watched_videos
-from mol_model.training.step import augmented, draw_pairs, model_loss, training_labels
+from mol_model.training.step import (
+    augmented,
+    draw_pairs,
+    known_share,
+    model_loss,
+    training_labels,
+)
 from mol_model.training.warm_start import WarmStart, open_warm_start
 from mol_pipeline.contract.errors import StoppedOnRequest, TrainingError
 from mol_pipeline.contract.stopping import asked_to_stop
@@ -300,9 +306,8 @@ class _FoldTraining:
         """Weight of this process's labels, over an even share of that of the whole batch."""
         if distributed.count() == 1:
             return 1.0
-        if self.labels.dim() > 1:  # the loss of a part is a mean over what is known of it
-            known = (self.labels[whole] >= 0).sum(dim=1)
-            return float(known[part].sum() / known.sum().clamp(min=1)) * distributed.count()
+        if self.labels.dim() > 1:
+            return known_share(self.labels[whole], part) * distributed.count()
         if self.weights is None:
             return 1.0
         weights = self.weights.cpu()[self.labels[whole]]

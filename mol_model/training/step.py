@@ -72,6 +72,17 @@ def draw_pairs(config: RunConfig, fold: str, step: int) -> list[int] | None:
     return sorted(torch.randperm(count, generator=generator)[:wanted].tolist())
 
 
+def known_share(values: Tensor, part: slice) -> float:
+    """What a part of a batch knows of all that is known: the loss of a part is a mean over it.
+
+    Args:
+        values: Of the units of the whole batch `[clips, units]`, -1 where unknown.
+        part: Clips of this process.
+    """
+    known = (values >= 0).sum(dim=1)
+    return float(known[part].sum() / known.sum().clamp(min=1))
+
+
 def model_loss(
     model: nn.Module,
     inputs: ClipInputs,

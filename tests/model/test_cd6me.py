@@ -23,6 +23,7 @@ from mol_model.scoring.evaluation import phase_mean
 from mol_model.scoring.predictions import VideoPrediction
 from mol_model.scoring.units import PUBLISHED, binary_f1, published_units, unit_scores
 from mol_model.training.optimiser import unit_weights
+from mol_model.training.step import known_share
 from mol_pipeline.contract.manifest import MANIFEST_NAME, read_manifest
 from tests.in_process import invoke
 from tests.model.shard_fixture import write_shards
@@ -125,6 +126,22 @@ def test_a_foreign_database_is_refused_and_another_protocol_takes_it(six, tmp_pa
     assert folds.exit_code == 0 and "fold-03" in folds.stdout
 
 
+def test_a_unit_that_nobody_shows_is_said_and_stops_nothing(tmp_path):
+    shards = write_shards(
+        tmp_path / "shards", subjects=3, words=("Anger",), action_units={"Anger": "4+7"}, frames=2,
+        phases=1,
+    )  # fmt: skip
+    for protocol in ("loso", "k-fold"):
+        shown = plan([shards], "--protocol", protocol, "--k", "2", "--classes", "action-units")
+        assert shown.exit_code == 0, shown.output
+        assert "AU4 3" in shown.stdout and "AU9 0" in shown.stdout
+    result = invoke(
+        main, "loso", "--shards", shards, "--out", tmp_path / "run", "--classes", "action-units",
+        *QUICK,
+    )  # fmt: skip
+    assert "fold samm-006: no training video of class AU1, AU2, AU5" in result.stdout
+
+
 def test_clips_without_any_known_unit_take_no_part(six):
     (samm,) = [path for path in six[True] if path.name.startswith("samm")]
     videos = {video.raw_label: video for video in read_manifest(samm).videos}
@@ -165,6 +182,13 @@ def test_the_joint_loss_takes_units_and_weights():
     assert terms.expression.item() == pytest.approx(unit_loss(logits, values, weights).item())
 
 
+def test_processes_that_share_a_batch_learn_what_one_would():
+    logits, values = torch.randn(8, 12), torch.randint(-1, 2, (8, 12))
+    parts = [slice(0, 4), slice(4, 8)]
+    shared = [unit_loss(logits[one], values[one]) * known_share(values, one) for one in parts]
+    assert sum(shared).item() == pytest.approx(unit_loss(logits, values).item(), rel=1e-5)
+
+
 def test_several_units_may_be_sure_at_once():
     logits = torch.tensor([[9.0, 9.0, -9.0], [9.0, 9.0, -9.0]])
     assert (phase_mean(logits, several=True) > 0.5).tolist() == [True, True, False]
@@ -172,7 +196,7 @@ def test_several_units_may_be_sure_at_once():
 
 
 @given(seed=st.integers(0, 10**6), unknown=st.sampled_from([0.0, 0.3, 0.9]))
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4, deadline=None, derandomize=True)
 def test_scores_are_those_of_scikit_learn_averaged_as_cd6me_does(seed, unknown):
     rng = np.random.default_rng(seed)
     truth = (rng.random((40, 12)) < 0.3).astype(int)
