@@ -1,7 +1,6 @@
 """Files that do not end, do not fit or do not mean what they say."""
 
 import os
-import resource
 import socket
 import struct
 import zlib
@@ -20,6 +19,7 @@ from mol_pipeline.contract.documents import (
 from mol_pipeline.contract.errors import ConfigError, SourceError
 from mol_pipeline.contract.image_header import check_image_size, image_size
 from mol_pipeline.contract.settings import load_settings
+from mol_pipeline.databases import tables
 from mol_pipeline.databases.tables import read_sheets, read_table
 from tests.databases.releases import write_table
 
@@ -153,13 +153,15 @@ def test_a_cell_in_the_last_corner_is_refused(tmp_path):
         read_sheets(path)
 
 
-def test_a_million_empty_rows_take_no_time(tmp_path):
+def test_many_empty_rows_cost_no_thought(tmp_path, monkeypatch):
     path = tmp_path / "table.csv"
-    path.write_text("Subject,Onset\n1,2\n" + "\n" * 500_000 + ",\n" * 500_000)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_utime
+    path.write_text("Subject,Onset\n1,2\n" + "\n" * 100_000 + ",\n" * 100_000)
+    looked_at = []
+    cell = tables._cell
+    monkeypatch.setattr(tables, "_cell", lambda *at: looked_at.append(at) or cell(*at))
     rows = list(read_table(path, {"subject": ("Subject",), "onset": ("Onset",)}))
     assert len(rows) == 1
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_utime - before < 5
+    assert 0 < len(looked_at) < 100
 
 
 def test_foreign_text_is_cut_in_a_message():

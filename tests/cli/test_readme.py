@@ -12,13 +12,16 @@ from mol_pipeline.databases.demo import write_demo
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
+FLOW = ["--set", "flow.warps=1", "--set", "flow.outer_iterations=1"]
+RUN = ["--preset", "tiny", "--steps", "2", "--device", "cpu", "--jobs", "1"]
 QUICK = {
-    # The same commands on two synthetic subjects, one clip a video, two steps of the narrow net.
-    "build": ["--set", "sampling.phases=centre"],
-    "predict": ["--device", "cpu"],
-    "fit": ["--preset", "tiny", "--steps", "2", "--device", "cpu"],
-    "loso": ["--preset", "tiny", "--steps", "2", "--device", "cpu"],
-    "reproduce": ["--preset", "tiny", "--steps", "2", "--device", "cpu"],
+    # The same commands on two synthetic subjects, one clip a video, a rough flow, two steps of the
+    # narrow net.
+    "build": ["--set", "sampling.phases=centre", *FLOW],
+    "predict": ["--device", "cpu", *FLOW],
+    "fit": RUN,
+    "loso": RUN,
+    "reproduce": RUN,
 }
 
 
