@@ -23,7 +23,7 @@ from mol_pipeline.config import BuildConfig, DetectionConfig, FlowConfig
 from mol_pipeline.contract.manifest import KeyFrames
 from mol_pipeline.databases.demo.faces import load_portrait
 from mol_pipeline.databases.index import SourceVideo
-from mol_pipeline.graph.workplace import RunFolder
+from mol_pipeline.graph.run_folder import RunFolder
 from mol_pipeline.shards import clip_rows
 from mol_pipeline.shards.files import write_shard
 from mol_pipeline.stages.video import prepare_video

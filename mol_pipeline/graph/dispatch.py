@@ -15,13 +15,8 @@ from mol_pipeline.graph import tasks
 from mol_pipeline.graph.cluster import Crew
 from mol_pipeline.graph.fitness import Identity, UnfitWorker
 from mol_pipeline.graph.ledger import Attempt, Failure, Ledger, ShardLost, Trouble
-from mol_pipeline.graph.workplace import (
-    DamagedSpool,
-    Outcome,
-    OutOfSight,
-    Receipt,
-    cannot_write,
-)
+from mol_pipeline.graph.run_folder import DamagedSpool, Outcome, OutOfSight
+from mol_pipeline.graph.workplace import Receipt, cannot_write
 from mol_pipeline.stages.video import SourceFault
 
 logger = logging.getLogger(__name__)

@@ -29,8 +29,9 @@ from mol_pipeline.graph.cluster import ClusterOptions, connect, dashboard
 from mol_pipeline.graph.dispatch import Alike, Dispatcher
 from mol_pipeline.graph.fitness import THIS_PROCESS
 from mol_pipeline.graph.ledger import Failure, Ledger, shard_members
+from mol_pipeline.graph.run_folder import Outcome
 from mol_pipeline.graph.tasks import Commission, WrittenShard
-from mol_pipeline.graph.workplace import LASTING, Outcome, Receipt, Workplace, cannot_write
+from mol_pipeline.graph.workplace import LASTING, Receipt, Workplace, cannot_write
 from mol_pipeline.kernels.landmarks import find_landmark_model, landmark_model_sha256
 from mol_pipeline.kernels.recognition import find_network
 from mol_pipeline.shards.files import shard_problems

@@ -21,14 +21,8 @@ from mol_pipeline.contract.manifest import RejectedVideo
 from mol_pipeline.databases.index import SourceVideo
 from mol_pipeline.graph.fitness import THIS_PROCESS, Identity, UnfitWorker, model_here, numbers
 from mol_pipeline.graph.ledger import Failure
-from mol_pipeline.graph.workplace import (
-    LASTING,
-    DamagedSpool,
-    Outcome,
-    OutOfSight,
-    Receipt,
-    RunFolder,
-)
+from mol_pipeline.graph.run_folder import DamagedSpool, Outcome, OutOfSight, RunFolder
+from mol_pipeline.graph.workplace import LASTING, Receipt
 from mol_pipeline.reading.source_faults import PAUSES_S
 from mol_pipeline.shards.files import PreparedVideo, write_shard
 from mol_pipeline.stages.video import (

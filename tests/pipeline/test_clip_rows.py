@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mol_pipeline.config import BuildConfig, DetectionConfig, FlowConfig, SamplingConfig
 from mol_pipeline.contract.shard_layout import CLIP_ARRAYS
 from mol_pipeline.databases.adapters.samm import Samm
-from mol_pipeline.graph.workplace import RunFolder
+from mol_pipeline.graph.run_folder import RunFolder
 from mol_pipeline.shards import clip_rows
 from mol_pipeline.shards.clip_rows import (
     RowFile,
