@@ -6,20 +6,15 @@ limits, dashboards) is an argument of the run, so that it cannot change a hash.
 
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from mol_pipeline.contract.files import hash_document
+from mol_pipeline.contract.records import Settings
 from mol_pipeline.contract.shard_layout import LONGEST_CLIP
 
 LATER: dict[str, Any] = {"later": True}
 """Marks a setting that came after shards were built: its default is what was done before, and
 then the hash of the settings, which is in every shard, stays as it was."""
-
-
-class Settings(BaseModel):
-    """Base of the settings: immutable, exact types, no unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class DetectionConfig(Settings):

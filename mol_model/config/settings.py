@@ -7,7 +7,7 @@ assume (a decision record tells why).
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from mol_model.config.names import (
     PRESET_NAMES,
@@ -17,14 +17,8 @@ from mol_model.config.names import (
     ProtocolName,
     Selection,
 )
+from mol_pipeline.contract.records import Settings
 from mol_pipeline.contract.settings import load_settings
-
-
-class Settings(BaseModel):
-    """Base of all settings: immutable, no unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
 
 NO_NUMBER: dict[str, Any] = {"changes_numbers": False}
 """Marks a setting of how the work is done, from which no result follows."""

@@ -5,10 +5,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from mol_model.config.settings import ProtocolConfig, Settings
+from mol_model.config.settings import ProtocolConfig
 from mol_model.scoring.scores import SCORES
 from mol_pipeline.contract.errors import ConfigError
 from mol_pipeline.contract.names import file_name
+from mol_pipeline.contract.records import Settings
 from mol_pipeline.contract.settings import load_settings
 
 PACKAGED = Path(__file__).parents[1] / "pipelines"

@@ -15,11 +15,12 @@ from pathlib import Path
 
 from pydantic import Field, field_validator
 
-from mol_model.config.settings import ProtocolConfig, Settings
+from mol_model.config.settings import ProtocolConfig
 from mol_model.protocols.plan import plan_folds
 from mol_pipeline.contract.directives import slurm_output
 from mol_pipeline.contract.errors import ConfigError, StoppedOnRequest, refusal
 from mol_pipeline.contract.files import write_atomically
+from mol_pipeline.contract.records import Settings
 
 TRAIN_COMMAND = "fit"
 """Command of `moltrain` that trains the folds of a run and pools them."""

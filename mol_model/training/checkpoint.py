@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -26,15 +26,14 @@ from mol_model.networks.mol.network import MOL
 from mol_pipeline.contract.documents import Unreadable, read_document, shortened
 from mol_pipeline.contract.errors import TrainingError, refusal, refusal_number
 from mol_pipeline.contract.files import atomically, hash_file, write_atomically
+from mol_pipeline.contract.records import Record
 from mol_pipeline.contract.validation import first_problem
 
 FORMAT_VERSION = 2
 
 
-class CheckpointRecord(BaseModel):
+class CheckpointRecord(Record):
     """What a checkpoint is, so that it can be understood with no other file."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     format_version: int = FORMAT_VERSION
     config: RunConfig

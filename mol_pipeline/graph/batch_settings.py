@@ -9,8 +9,8 @@ from typing import Any
 import dask.utils
 from pydantic import Field, field_validator, model_validator
 
-from mol_pipeline.config import Settings
 from mol_pipeline.contract.errors import ConfigError
+from mol_pipeline.contract.records import Settings
 from mol_pipeline.graph.dask_settings import (
     DASK_SETTINGS,
     LOOPBACK,

@@ -13,7 +13,7 @@ from mol_model import launch
 from mol_model.cli import main
 from mol_model.clips.source import ClipSource
 from mol_model.clips.sums import clip_statistics
-from mol_model.config.settings import TINY, RunConfig, Settings, TrainingConfig, settings_that_count
+from mol_model.config.settings import TINY, RunConfig, TrainingConfig, settings_that_count
 from mol_model.runs import directory as run_directory
 from mol_model.runs import fold_jobs, holds
 from mol_model.runs import run as runs
@@ -32,6 +32,7 @@ from mol_model.training.checkpoint import (
 )
 from mol_model.training.metric_log import MetricLog, read_metric_log
 from mol_pipeline.contract.errors import ConfigError, TrainingError
+from mol_pipeline.contract.records import Settings
 from mol_pipeline.contract.stopping import STOP_SIGNALS
 from tests.in_process import run_here
 from tests.model.crashes import killed_at
