@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from mol_model.pictures.sheet import Sheet, coloured, grey
 from mol_model.pictures.warp import warp
+from mol_pipeline.contract.files import atomically
 from mol_pipeline.contract.flow_colour import colour_wheel, flow_to_rgb
 
 PEAK_PERCENTILE = 99.0
@@ -35,7 +36,8 @@ def new_figure(width: float, height: float) -> Figure:
 
 def save_png(figure: Figure, path: Path) -> None:
     """Write a figure so that equal figures give equal bytes."""
-    figure.savefig(path, format="png", metadata={"Software": None})
+    with atomically(path) as place:
+        figure.savefig(place, format="png", metadata={"Software": None})
 
 
 def save_picture(picture: NDArray[np.uint8], path: Path) -> None:

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from mol_pipeline.contract.errors import ManifestError
+from mol_pipeline.contract.files import atomically, write_atomically
 from mol_pipeline.contract.flow_colour import colour_wheel, flow_to_rgb
 from mol_pipeline.contract.manifest import Manifest, VideoRecord
 from mol_pipeline.contract.names import file_name
@@ -72,7 +73,8 @@ def draw_contact_sheet(clip: StoredClip, path: Path, *, synthetic: bool) -> None
     video = clip.video
     title = f"{video.database}  {video.subject} / {video.clip}  {video.raw_label}  row {clip.row}"
     figure.suptitle(("SYNTHETIC  " if synthetic else "") + title, fontsize=10)
-    figure.savefig(path, format="png", metadata={"Software": None})
+    with atomically(path) as place:
+        figure.savefig(place, format="png", metadata={"Software": None})
 
 
 PAGE = """<!doctype html>
@@ -128,5 +130,5 @@ def write_preview(
     page = jinja2.Environment(autoescape=True).from_string(PAGE)
     target = out / "index.html"
     title = f"Contact sheets: {manifest.database}"
-    target.write_text(page.render(title=title, manifest=manifest, sheets=sheets), encoding="utf-8")
+    write_atomically(target, page.render(title=title, manifest=manifest, sheets=sheets).encode())
     return target
