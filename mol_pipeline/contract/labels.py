@@ -16,6 +16,8 @@ from typing import Literal, Protocol
 
 EMOTION = "emotion"
 """The field that `raw_label` holds."""
+EXPRESSION = "expression"
+"""The field that says micro or macro; micro where a database has no other."""
 
 
 class Labelled(Protocol):
@@ -56,10 +58,13 @@ class LabelMapping:
 
     def class_of(self, clip: Labelled) -> str | None:
         """Class of a clip, or None if it takes no part."""
-        if self.only and clip.annotations.get("expression", "micro") != self.only:
+        kind = clip.annotations.get(EXPRESSION, "micro")
+        if self.only and kind != self.only:
             return None
         if self.needs_distinct_apex and not clip.has_distinct_apex:
             return None
+        if self.field == EXPRESSION:
+            return self.table.get(kind)
         word = clip.raw_label if self.field == EMOTION else clip.annotations.get(self.field, "")
         return self.table.get(word.strip().lower())
 
@@ -92,7 +97,7 @@ _OBJECTIVE_CLASSES = _Rule(_OBJECTIVE_WORDS, {"field": "objective_class"})
 _MEGC_2018 = _Rule(
     {name: _OBJECTIVE_WORDS[name] for name in _OBJECTIVE[:5]}, {"field": "objective_class"}
 )
-_MICRO_MACRO = _same("micro", "macro", field="expression")
+_MICRO_MACRO = _same("micro", "macro", field=EXPRESSION)
 
 
 def _three(negative: str, positive: str, **options: object) -> _Rule:
@@ -236,7 +241,8 @@ _RULES: dict[str, dict[str, _Rule]] = {
                 "happiness": "happy happiness",
             }
         ),
-        "objective": _OBJECTIVE_CLASSES,
+        "objective": _Rule(_OBJECTIVE_WORDS, {"field": "objective_class", "only": "micro"}),
+        "micro-macro": _MICRO_MACRO,
     },
     "mmew": {
         "7": _Rule(

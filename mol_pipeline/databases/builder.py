@@ -104,6 +104,11 @@ class IndexBuilder:
         self._note_correction(known)
         return known.right
 
+    def known_number(self, subject: str, clip: str, field: str, value: str) -> str | None:
+        """What a number of a row is put right to, or None; it is noted when the row is taken."""
+        known = self._corrections.number(subject, clip, field, value)
+        return None if known is None else known.right
+
     def _note_correction(self, known: Correction) -> None:
         logger.info(
             "%s/%s: %s %s -> %s (%s)",

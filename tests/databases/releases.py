@@ -312,6 +312,34 @@ def casme3(clips: Sequence[Clip], *, whole: bool = False) -> Release:
     return release
 
 
+def casme3_kinds(clips: Sequence[Clip]) -> Release:
+    """The table of CAS(ME)^3 A with both kinds of expression and no emotions."""
+    release = Release(
+        "casme3",
+        "annotation/CAS(ME)3_part_A_v2.xlsx",
+        columns("Subject,Filename,Onset,Apex,Offset,AU,Expression type,Objective class"),
+        sheet="AU+Emotion",
+    )
+    release.sheets = {"eye blink": [["Subject", "Filename", "Onset"], ["spNO.1", "a", 7]]}
+    for clip in clips:
+        release.rows.append(
+            {
+                "Subject": f"spNO.{clip.subject}",
+                "Filename": clip.name,
+                "Onset": clip.onset,
+                "Apex": clip.apex,
+                "Offset": clip.offset,
+                "AU": "4",
+                "Expression type": f"{clip.kind.capitalize()}-expression",
+                "Objective class": 1,
+            }
+        )
+        part = "MaE" if clip.kind == "macro" else "ME"
+        folder = f"Part_A_{part}_clip/frame/spNo.{clip.subject}_{clip.name}_{clip.onset}"
+        release.frames[folder] = [f"{n}.jpg" for n in clip.numbers]
+    return release
+
+
 MMEW_HEADER = columns(
     "Subject,Filename,OnsetFrame,ApexFrame,OffsetFrame,Action Units,Estimated Emotion,remarks"
 )

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mol_pipeline.cli import main
 from mol_pipeline.contract.errors import SourceError
 from mol_pipeline.contract.labels import LABEL_MAPPINGS, label_mapping
 from mol_pipeline.contract.manifest import IndexOptions, KeyFrames
@@ -21,12 +22,16 @@ from tests.databases.releases import (
     Clip,
     affwild2,
     casme2,
+    casme3,
+    casme3_kinds,
     casme_sq,
     examples,
+    four_dme,
     samm,
     samm_lv,
     write_table,
 )
+from tests.in_process import invoke
 
 ON_DISK = settings(
     max_examples=15,
@@ -323,3 +328,125 @@ def test_any_csv_of_samm_is_found(tmp_path):
     release = samm([Clip(40, "040_1_1", "Anger")])
     release.table = "SAMM codes of ours.csv"
     assert len(read(release, tmp_path).videos) == 1
+
+
+# CAS(ME)^3
+
+TOUCHING = [
+    Clip(7, "f", "disgust", 100, 104, 110),
+    Clip(7, "f", "happy", 110, 113, 119),
+    Clip(7, "f", "fear", 119, 122, 130),
+]
+
+
+@pytest.mark.parametrize("lost", range(3))
+def test_an_absent_clip_folder_is_not_replaced_by_a_neighbours(tmp_path, lost):
+    release = casme3(TOUCHING)
+    for folder in list(release.frames):
+        if folder.endswith(f"_{TOUCHING[lost].onset}"):
+            del release.frames[folder]
+    index = read(release, tmp_path)
+    assert rejected(index) == {f"f_{TOUCHING[lost].onset}": "no-folder"}
+    assert len(index.videos) == 2
+
+
+def test_only_a_row_that_a_correction_has_moved_may_look_elsewhere(tmp_path):
+    clips = [
+        Clip(216, "d", "fear", 3647, 2668, 2680, on_disk=range(2647, 2681)),
+        Clip(216, "d", "fear", 3000, 3005, 3010),
+    ]
+    release = casme3(clips)
+    for folder in list(release.frames):
+        if folder.endswith("_3647"):
+            release.frames[folder.replace("3647", "2640")] = release.frames.pop(folder)
+    index = read(release, tmp_path)
+    assert not index.rejected
+    assert index.videos[0].folder.endswith("216_d_2640") or index.videos[1].folder.endswith("2640")
+
+
+@pytest.mark.parametrize("newer", ["v2", "v3", "v2_20250903"])
+def test_the_newest_table_is_taken_and_an_old_one_is_warned_of(tmp_path, newer):
+    clips = [Clip(7, "f", "disgust", 10, 12, 20), Clip(8, "g", "happy", 30, 31, 40)]
+    release = casme3(clips)
+    release.table = f"annotation/partA/cas(me)3_part_A_ME_label_JpgIndex_{newer}.xlsx"
+    release.write(tmp_path)
+    old = casme3([*clips, Clip(9, "h", "fear", 1, 2, 3)])
+    old.frames, old.table = {}, "annotation/partA/cas(me)3_part_A_ME_label_JpgIndex_v1.xlsx"
+    old.write(tmp_path)
+    errors = casme3(clips[:1])
+    errors.frames, errors.table = {}, "exception/casme3_partA_error_list_ZhouJu.xlsx"
+    errors.write(tmp_path)
+    kinds = casme3_kinds(clips)
+    kinds.frames = {}
+    kinds.write(tmp_path)
+
+    index = ADAPTERS["casme3"].index(tmp_path)
+    assert index.annotation == tmp_path / release.table
+    assert any(
+        f"JpgIndex_{newer}.xlsx is used; it supersedes annotation/partA" in note
+        for note in index.notes
+    )
+    assert not index.rejected and not index.warnings
+
+    index = ADAPTERS["casme3"].index(tmp_path, annotation=tmp_path / old.table)
+    assert len(index.videos) == 2
+    assert "is version 1, which the owners have replaced by version 2" in index.warnings[0]
+    shown = invoke(
+        main, "index", "--dataset", "casme3", "--root", tmp_path, "--annotation",
+        tmp_path / old.table,
+    )  # fmt: skip
+    assert "warning: cas(me)3_part_A_ME_label_JpgIndex_v1.xlsx is version 1" in shown.stderr
+
+
+def test_macro_expressions_of_casme3_are_read_where_they_are_asked_for(tmp_path):
+    micro = [Clip(7, "f", "disgust", 10, 12, 20)]
+    macro = [
+        Clip(7, "f", "", 10, 30, 60, kind="macro"),
+        Clip(8, "a", "", 100, 90, 150, kind="macro"),
+        Clip(8, "a", "", 200, 190, 150, kind="macro", on_disk=[200]),
+    ]
+    casme3(micro).write(tmp_path)
+    release = casme3_kinds([*micro, *macro])
+    release.write(tmp_path)
+
+    plain = ADAPTERS["casme3"].index(tmp_path)
+    assert [video.clip for video in plain.videos] == ["f_10"]
+
+    index = ADAPTERS["casme3"].index(tmp_path, expression="macro")
+    assert [video.clip for video in index.videos] == ["f_10_macro", "a_100_macro"]
+    assert rejected(index) == {"a_200_macro": "impossible-row"}
+    assert all("MaE_clip" in video.folder for video in index.videos)
+    assert len(index.videos[0].frames) == 51
+    assert index.videos[1].key_frames.apex is None
+    assert index.document("micro-macro").by_class == {"micro": 0, "macro": 2}
+    assert index.document("objective").videos == 0
+
+    both = ADAPTERS["casme3"].index(tmp_path, annotation=tmp_path / release.table)
+    assert {video.clip: video.raw_label for video in both.videos} == {
+        "f_10": "disgust",
+        "f_10_macro": "",
+        "a_100_macro": "",
+    }
+    assert both.document("4").videos == 1
+    assert both.counts == ()
+
+
+def test_thousands_of_macro_expressions_are_read(tmp_path):
+    clips = [Clip(n % 90 + 1, "a", "", 40 * n + 1, 40 * n + 3, 40 * n + 4, kind="macro") for n in range(900)]  # fmt: skip # noqa: E501
+    index = read(casme3_kinds(clips), tmp_path, expression="macro")
+    assert len(index.videos) == 900 and not index.rejected
+
+
+# Folders of other people and neighbours
+
+
+def test_a_clip_of_4dme_is_not_taken_from_another_subject(tmp_path):
+    clips = [Clip(1, "disgust_1", "Negative"), Clip(2, "disgust_1", "Negative")]
+    release = four_dme(clips)
+    del release.frames["4DME/gray_micro/sub02/disgust_1"]
+    index = read(release, tmp_path / "lost")
+    assert rejected(index) == {"disgust_1": "no-folder"}
+    assert [video.subject for video in index.videos] == ["sub01"]
+    flat = four_dme(clips[:1])
+    flat.frames = {"4DME/gray_micro/disgust_1": flat.frames["4DME/gray_micro/sub01/disgust_1"]}
+    assert len(read(flat, tmp_path / "flat").videos) == 1

@@ -8,6 +8,7 @@ in no mapping to one class. The pattern of the file names is not documented: the
 is the number, and a folder that is numbered from its start is taken in order, see `fitting`.
 """
 
+from collections.abc import Set
 from functools import partial
 
 from mol_pipeline.databases.adapter import Adapter, IndexRequest
@@ -39,13 +40,14 @@ class FourDme(Adapter):
         """List 4DME's clips."""
         builder = IndexBuilder(self.name, request)
         table, rows = builder.tables.read(TABLE)
+        people = {_bare(row.text("subject")) for row in rows}
         for row in rows:
             clip = row.text("filename")
             subject = row.text("subject")
             annotated = annotated_clip(row, TABLE, subject=subject)
             annotated = builder.named_apart(annotated, row.cells.values(), f"_{annotated.onset}")
             folders = builder.folders.named(clip, partial(_is_of_subject, subject))
-            builder.add(annotated, folders or _only_one(builder.folders.named(clip)))
+            builder.add(annotated, folders or _of_nobody(people, builder.folders.named(clip)))
         return builder.finish(table, renumbered=True)
 
 
@@ -58,7 +60,7 @@ def _bare(subject: str) -> str:
     return subject.lower().removeprefix("sub").lstrip("_0")
 
 
-def _only_one(folders: list[FrameFolder]) -> list[FrameFolder]:
-    """Folders of the name, if all belong to one subject."""
-    parents = {folder.parent.lower() for folder in folders}
-    return folders if len(parents) == 1 else []
+def _of_nobody(people: Set[str], folders: list[FrameFolder]) -> list[FrameFolder]:
+    """Folders of a clip that lie in one folder, and in no other subject's."""
+    parents = {_bare(folder.parent) for folder in folders}
+    return folders if len(parents) == 1 and not parents & people else []
