@@ -19,7 +19,7 @@ from mol_pipeline.databases.adapter import IndexRequest
 from mol_pipeline.databases.annotated import AnnotatedClip
 from mol_pipeline.databases.clip_names import ClipNames
 from mol_pipeline.databases.corrections import Corrections
-from mol_pipeline.databases.cutting import cut
+from mol_pipeline.databases.cutting import Cut, cut
 from mol_pipeline.databases.files import (
     FrameFolder,
     FrameFolders,
@@ -31,12 +31,15 @@ from mol_pipeline.databases.fitting import Misfit
 from mol_pipeline.databases.index import DatabaseIndex, SourceVideo
 from mol_pipeline.databases.key_frames import frame_number, read_key_frames
 from mol_pipeline.databases.names import DATABASES
-from mol_pipeline.databases.noticed import Noticed
+from mol_pipeline.databases.noticed import Notice, Noticed
 from mol_pipeline.databases.owners_tables import OwnersTables
 from mol_pipeline.databases.published_counts import compare_with_published, mappings_without_column
 from mol_pipeline.databases.synthetic import is_synthetic
 
 logger = logging.getLogger(__name__)
+
+SEVERAL = 2
+"""Clips whose frames are numbered anew, from which on it is the copy and no slip of one folder."""
 
 FoundClip = tuple[AnnotatedClip, KeyFrames, list[FrameFolder]]
 """A possible row, and where its frames may be."""
@@ -93,8 +96,12 @@ class IndexBuilder:
         """
         number = frame_number(name, text, fractions=self._fractions)
         for notice in number.notices:
-            self._noticed.add(*clip, notice)
+            self.notice(clip, notice)
         return number.value
+
+    def notice(self, clip: tuple[str, str], notice: Notice) -> None:
+        """Keep what is odd about a cell with its clip, and count it."""
+        self._noticed.add(*clip, notice)
 
     def word(self, subject: str, clip: str, field: str, value: str) -> str:
         """A word of a row, put right if it is known to be wrong."""
@@ -181,7 +188,7 @@ class IndexBuilder:
         for known in reading.corrections:
             self._note_correction(known)
         for notice in reading.notices:
-            self._noticed.add(clip.subject, clip.clip, notice)
+            self.notice((clip.subject, clip.clip), notice)
         return reading.key_frames
 
     def _is_new(self, clip: AnnotatedClip) -> bool:
@@ -232,9 +239,10 @@ class IndexBuilder:
             SourceError: If no clip has frames.
         """
         chosen, others = self._of_one_set()
+        done: list[tuple[AnnotatedClip, Cut]] = []
         for clip, key_frames, folders in chosen:
             try:
-                done = cut(
+                one = cut(
                     self.database,
                     clip,
                     key_frames,
@@ -245,16 +253,33 @@ class IndexBuilder:
                 )
             except Misfit as misfit:
                 self.reject(clip, misfit.code, str(misfit))
-                continue
-            for note in done.notes:
-                self.note(note)
-            self._videos.append(done.video)
+            else:
+                done.append((clip, one))
+        self._take_cut(done)
         self._note_folders(others)
         for note in self._noticed.notes():
             self.note(note)
         if not self._videos:
             self._refuse_empty()
         return self._index(annotation, edition)
+
+    def _take_cut(self, done: Sequence[tuple[AnnotatedClip, Cut]]) -> None:
+        """Take clips with their frames; if others are numbered anew, those in doubt are none."""
+        anew = sum(one.code == "renumbered" for one in self._rejected)
+        if anew:
+            self.warn(
+                f"{anew} of {len(done) + len(self._rejected)} clips have frames that are numbered "
+                "anew from the start of the clip, and are rejected: '--numbers anew' takes them in "
+                "order"
+            )
+        for clip, one in done:
+            if one.doubt and anew >= SEVERAL and self.request.options.numbers == "auto":
+                words = f"{one.doubt} as {anew} other clips here are; say which with '--numbers'"
+                self.reject(clip, "ambiguous-numbers", words)
+                continue
+            for note in one.notes:
+                self.note(note)
+            self._videos.append(one.video)
 
     def _of_one_set(self) -> tuple[list[FoundClip], list[str]]:
         """The clips with their folders of the fullest set of frames, and names of other sets.
@@ -324,7 +349,9 @@ class IndexBuilder:
                 f"{self.root}: no clip of {self.title} has frames there; unpack {name} first"
             )
         reason = (
-            f"; first: {self._rejected[0].clip}: {self._rejected[0].message}"
+            f"; {self._warnings[0]}"
+            if self._warnings
+            else f"; first: {self._rejected[0].clip}: {self._rejected[0].message}"
             if self._rejected
             else ""
         )

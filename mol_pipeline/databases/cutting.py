@@ -8,7 +8,7 @@ from mol_pipeline.contract.manifest import IndexOptions, KeyFrames
 from mol_pipeline.databases.annotated import AnnotatedClip
 from mol_pipeline.databases.candidates import Candidate, best_folder
 from mol_pipeline.databases.files import FrameFolder
-from mol_pipeline.databases.fitting import require_most
+from mol_pipeline.databases.fitting import may_be_renumbered, require_most
 from mol_pipeline.databases.index import SourceVideo
 
 
@@ -18,6 +18,8 @@ class Cut:
 
     video: SourceVideo
     notes: tuple[str, ...]
+    doubt: str = ""
+    """Why its frames may be others, if those of other clips of the copy are numbered anew."""
 
 
 def cut(
@@ -45,6 +47,12 @@ def cut(
         Misfit: If no folder's frames can be taken as the clip's.
     """
     best, why = best_folder(folders, key_frames, options.numbers, anew=renumbered)
+    doubt = ""
+    if not best.fit.renumbered and may_be_renumbered(best.present, key_frames):
+        doubt = (
+            f"frames {best.present[0][0]}..{best.present[-1][0]} may be those of "
+            f"{key_frames.onset}..{key_frames.offset} without its end, or numbered anew"
+        )
     key_frames = best.fit.key_frames
     notes, remarks = [], [one for one in (why, best.fit.renumbered) if one]
     if why:
@@ -64,7 +72,7 @@ def cut(
     if low > best.present[0][0] or high < best.present[-1][0]:
         notes.append("folders hold more frames than the annotated intervals; clips are cut")
     video = _video(database, clip, key_frames, best, (low, high), remarks)
-    return Cut(video, tuple(notes))
+    return Cut(video, tuple(notes), doubt)
 
 
 def _interval(key_frames: KeyFrames, numbers: Sequence[int]) -> tuple[int, int]:

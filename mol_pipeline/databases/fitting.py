@@ -63,6 +63,23 @@ def require_most(where: str, found: int, missing: Gaps, most: float) -> None:
         )
 
 
+def may_be_renumbered(present: Frames, key_frames: KeyFrames) -> bool:
+    """Whether frames that were taken by number may be numbered anew, if others of the copy are.
+
+    They begin at the start of a count, before the interval, and end before it does: of a whole
+    recording its end would be absent.
+
+    Args:
+        present: All frames of the folder.
+        key_frames: As they are annotated.
+    """
+    first, last = present[0][0], present[-1][0]
+    onset, offset = key_frames.onset, key_frames.offset
+    return (
+        onset is not None and offset is not None and first in STARTS and first < onset
+    ) and last < offset
+
+
 @dataclass(frozen=True)
 class Fit:
     """The frames of a clip."""
@@ -100,6 +117,12 @@ def fit(present: Frames, key_frames: KeyFrames, numbers: Numbers, *, anew: bool 
     if numbers == "named" or absent == 0:
         return _some(as_named, f"{first}..{last}", interval)
     exact = span == count
+    if numbers == "anew" and first in STARTS and first != onset and span < count - FEW:
+        raise Misfit(
+            "frames-do-not-fit",
+            f"frames {first}..{last} are numbered anew and {count - span} fewer than {interval} "
+            "has: nobody can say which are absent; unpack the clip again",
+        )
     starts_so = first in STARTS or (exact and not as_named.frames)
     if not starts_so or first == onset or abs(span - count) > FEW:
         # No whole recording begins before an interval and ends within its first half.

@@ -117,6 +117,10 @@ class DatabaseIndex:
         options = self.options.model_copy(update={"expression": expression})
         return replace(self, videos=kept, notes=(*self.notes, note), options=options)
 
+    def warned(self, text: str) -> "DatabaseIndex":
+        """The index with one more warning."""
+        return replace(self, notes=(*self.notes, text), warnings=(*self.warnings, text))
+
     def document(self, mapping: str | None = None) -> IndexDocument:
         """What was found, counted under a label mapping or by the owners' own words.
 

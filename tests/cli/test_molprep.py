@@ -43,7 +43,7 @@ def test_build_prints_its_summary_on_stdout_and_progress_on_stderr(built):
     assert result.returncode == 0, result.stderr
     assert "2 videos of 2 subjects, 3 clips of 2 frames" in result.stdout
     assert "preparing videos: 2/2" in result.stderr
-    assert "warning: videos: found 2, published 159" in result.stderr
+    assert "warning: 2 of 159 clips are here (2 of 29 subjects)" in result.stderr
     assert (out / MANIFEST_NAME).is_file()
 
 

@@ -390,7 +390,7 @@ def test_strict_refuses_other_counts_than_the_published(tmp_path):
     command = ["index", "--dataset", "samm", "--root", str(root)]
     relaxed = CliRunner().invoke(molprep, command)
     assert relaxed.exit_code == 0
-    assert "warning: videos: found 158, published 159" in relaxed.stderr
+    assert "warning: 158 of 159 clips are here (29 of 29 subjects)" in relaxed.stderr
     strict = CliRunner().invoke(molprep, [*command, "--strict"])
     assert strict.exit_code == 5
     assert "counts are not as published" in strict.stderr

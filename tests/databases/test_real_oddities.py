@@ -7,7 +7,7 @@ import dataclasses
 import random
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from mol_pipeline.cli import main
@@ -29,8 +29,11 @@ from tests.databases.releases import (
     four_dme,
     samm,
     samm_lv,
+    smic,
+    smic_e,
     write_table,
 )
+from tests.databases.test_published_shape import published_samm
 from tests.in_process import invoke
 
 ON_DISK = settings(
@@ -450,3 +453,168 @@ def test_a_clip_of_4dme_is_not_taken_from_another_subject(tmp_path):
     flat = four_dme(clips[:1])
     flat.frames = {"4DME/gray_micro/disgust_1": flat.frames["4DME/gray_micro/sub01/disgust_1"]}
     assert len(read(flat, tmp_path / "flat").videos) == 1
+
+
+# SMIC and SMIC-E
+
+
+def long_video(name, first, last, *intervals):
+    row = {"Subject": int(name[1 : name.index("_")]), "Filename": name, "Emotion": "negative"}
+    row |= {"FirstF": first, "LastF": last}
+    for number, (onset, offset) in zip(("", "2", "3"), intervals, strict=False):
+        row |= {f"Onset{number}F": onset, f"Offset{number}F": offset}
+    return row
+
+
+@pytest.mark.parametrize("first", [40, 4000, 40000, "", "see note"])
+def test_a_first_frame_outside_its_own_folder_is_a_slip_of_the_row(tmp_path, first):
+    release = smic_e(
+        [
+            long_video("s14_ne_03", 4000, 4100, (4010, 4030), (4050, 4070), (5, 9)),
+            long_video("s14_ne_04", 5000, 5100, (5010, 5030)),
+        ]
+    )
+    release.rows[0]["FirstF"] = first
+    index = read(release, tmp_path)
+    assert not index.rejected
+    assert [video.clip for video in index.videos] == ["s14_ne_03", "s14_ne_03#2", "s14_ne_04"]
+    assert [numbers(video)[0] for video in index.videos] == [4010, 4050, 5010]
+    said = "first or last frame(s) of long videos lie far outside their own folders"
+    assert any(said in note for note in index.notes) == (first in {40, 40000})
+
+
+def test_a_long_video_without_its_folder_takes_no_other(tmp_path):
+    rows = [
+        long_video("s14_ne_03", 4000, 4100, (4050, 4070)),
+        long_video("s14_ne_04", 4040, 4140, (4100, 4120)),
+    ]
+    release = smic_e(rows)
+    for folder in list(release.frames):
+        if folder.endswith("s14_ne_03"):
+            del release.frames[folder]
+    index = read(release, tmp_path)
+    assert rejected(index) == {"s14_ne_03": "no-folder"}
+
+
+def test_the_copy_of_a_partial_long_video_keeps_its_expressions(tmp_path):
+    release = smic_e([long_video("s14_ne_03", 4000, 4100, (4010, 4030), (4050, 4070))])
+    (folder,) = release.frames
+    release.frames[folder] = release.frames[folder][20:]
+    index = read(release, tmp_path)
+    assert [(video.clip, len(video.frames)) for video in index.videos] == [
+        ("s14_ne_03", 11),
+        ("s14_ne_03#2", 21),
+    ]
+
+
+def smic_clips(frames):
+    return [
+        Clip(n % 4 + 1, f"s{n % 4 + 1}_ne_{n:02d}", "negative", 700 * n, 0, 700 * n + frames - 1)
+        for n in range(1, 9)
+    ]
+
+
+@pytest.mark.parametrize("camera", ["VIS", "NIR"])
+@pytest.mark.parametrize("below", ["", "SMIC_all_raw", "SMIC_all_raw/HS", "SMIC_all_raw/HS/s1"])
+def test_another_cameras_folder_is_refused_at_any_depth(tmp_path, camera, below):
+    smic(smic_clips(34), "HS").write(tmp_path / "db")
+    with pytest.raises(SourceError) as caught:
+        ADAPTERS[f"smic-{camera.lower()}"].index(tmp_path / "db" / below)
+    if "HS" in below:
+        assert "--dataset smic-hs" in str(caught.value)
+
+
+@pytest.mark.parametrize(("camera", "frames"), [("vis", 34), ("nir", 34), ("hs", 9)])
+def test_clips_of_another_frame_rate_are_told(tmp_path, camera, frames):
+    release = smic(smic_clips(frames), "x")
+    release.frames = {k.replace("/x/", "/"): v for k, v in release.frames.items()}
+    release.write(tmp_path / "db")
+    if camera == "hs":
+        index = ADAPTERS["smic-hs"].index(tmp_path / "db")
+        assert len(index.videos) == 8
+        assert any("100 frames a second" in warning for warning in index.warnings)
+        return
+    with pytest.raises(SourceError, match="25 frames a second"):
+        ADAPTERS[f"smic-{camera}"].index(tmp_path / "db")
+
+
+@pytest.mark.parametrize(("camera", "frames"), [("HS", 34), ("VIS", 9), ("NIR", 11)])
+def test_the_right_camera_is_read_from_its_own_folder(tmp_path, camera, frames):
+    smic(smic_clips(frames), camera).write(tmp_path / "vis" / "db")
+    root = tmp_path / "vis" / "db" / "SMIC_all_raw" / camera
+    index = ADAPTERS[f"smic-{camera.lower()}"].index(root)
+    assert len(index.videos) == 8 and not index.warnings
+
+
+# Frames numbered anew
+
+
+@settings(ON_DISK, max_examples=6, phases=[Phase.generate])
+@given(data=st.data())
+def test_no_clip_of_a_renumbered_copy_is_read_by_wrong_numbers(tmp_path_factory, data):
+    """Trimmed clips, their frames counted from 0 or 1, some of the last ones lost."""
+    start = data.draw(st.sampled_from([0, 1]))
+    clips = []
+    for n in range(12):
+        onset = data.draw(st.integers(2, 90))
+        offset = onset + data.draw(st.integers(20, 80))
+        lost = data.draw(st.sampled_from([0, 0, 0, 1, 3, 8, 15]))
+        held = range(start, start + offset - onset + 1 - lost)
+        name = f"EP{n:02d}_01f"
+        clips.append(Clip(n, name, "disgust", onset, onset + 5, offset, on_disk=held))
+    clips += [  # so that it is seen: two whole ones
+        Clip(20 + n, f"EP{n}_9", "fear", 40, 45, 60, on_disk=range(start, start + 21))
+        for n in (1, 2)
+    ]
+    root = casme2(clips).write(tmp_path_factory.mktemp("anew") / "db")
+    with pytest.raises(SourceError, match="'--numbers anew' takes them in order"):
+        ADAPTERS["casme2"].index(root)
+    index = ADAPTERS["casme2"].index(root, numbers="anew")
+    for video in index.videos:
+        assert numbers(video)[0] == start  # the first file is the annotated onset
+        assert video.key_frames.onset == start
+        assert video.key_frames.apex == start + 5
+    assert {one.code for one in index.rejected} <= {"frames-do-not-fit"}
+
+
+def test_a_copy_in_which_many_clips_are_renumbered_says_so_once(tmp_path):
+    sound = [Clip(n, f"EP{n:02d}_1", "disgust", 46, 59, 86) for n in range(1, 4)]
+    anew = [
+        Clip(n, f"EP{n:02d}_2", "disgust", 46, 59, 86, on_disk=range(1, 42)) for n in range(4, 9)
+    ]
+    doubtful = Clip(9, "EP09_3", "disgust", 5, 20, 45, on_disk=range(1, 36))
+    index = read(casme2([*sound, *anew, doubtful]), tmp_path)
+    assert {video.clip for video in index.videos} == {clip.name for clip in sound}
+    assert rejected(index)["EP09_3"] == "ambiguous-numbers"
+    (warning,) = index.warnings
+    assert warning.startswith("5 of 9 clips have frames that are numbered anew")
+    named = ADAPTERS["casme2"].index(tmp_path, numbers="named")
+    assert "EP09_3" in {video.clip for video in named.videos}
+
+
+# What index says of a partial copy
+
+
+def test_a_partial_copy_is_summed_up_in_one_line_and_listed_with_v(tmp_path):
+    clips = [Clip(6 + n // 3, f"{6 + n // 3:03d}_1_{n}", "Anger") for n in range(12)]
+    root = samm(clips).write(tmp_path)
+    short = invoke(main, "index", "--dataset", "samm", "--root", root)
+    warnings = [line for line in short.stderr.splitlines() if line.startswith("warning")]
+    assert warnings == [
+        "warning: 12 of 159 clips are here (4 of 29 subjects); 'index -v' lists every count that "
+        "is not as published"
+    ]
+    long = invoke(main, "index", "--dataset", "samm", "--root", root, "-v")
+    assert "warning: videos of subject 011: found 0, published 20" in long.stderr
+    strict = invoke(main, "index", "--dataset", "samm", "--root", root, "--strict")
+    assert strict.exit_code == 5
+
+
+def test_a_whole_copy_with_other_labels_lists_them(tmp_path):
+    clips = published_samm()
+    first = next(clip for clip in clips if clip.emotion == "Anger")
+    first.emotion = "Fear"
+    root = samm(clips).write(tmp_path)
+    shown = invoke(main, "index", "--dataset", "samm", "--root", root).stderr
+    assert "clips are here" not in shown
+    assert "warning: videos labelled anger: found 56, published 57" in shown

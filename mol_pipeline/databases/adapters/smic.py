@@ -9,6 +9,8 @@ counter, of five to eight digits. The three cameras filmed the same people at on
 """
 
 import re
+import statistics
+from pathlib import Path
 
 from mol_pipeline.contract.errors import SourceError
 from mol_pipeline.databases.adapter import Adapter, IndexRequest
@@ -20,6 +22,10 @@ from mol_pipeline.databases.index import DatabaseIndex
 CLIP_NAME = re.compile(r"^s0*(\d+)_(ne|po|sur)_0*(\d+)$", re.IGNORECASE)
 WORDS = {"ne": "negative", "po": "positive", "sur": "surprise"}
 CAMERAS = ("hs", "vis", "nir")
+TOO_LONG = 20
+"""Frames of a clip at 25 a second: micro-expressions last half a second at most."""
+TOO_SHORT = 14
+"""Frames of a clip at 100 a second; in the middle they have 34."""
 
 
 class Smic(Adapter):
@@ -44,6 +50,7 @@ class Smic(Adapter):
                 f"--annotation {request.annotation}: SMIC has none, its labels are in the "
                 "clips' names; leave it out (SMIC-E has one: --dataset smic-e-hs)"
             )
+        require_camera(request.root, self.name, self.camera)
         builder = IndexBuilder(
             self.name,
             request,
@@ -64,7 +71,8 @@ class Smic(Adapter):
                 whole_clip=True,
             )
             builder.add(annotated, best_first(folders))
-        return builder.finish(None)
+        index = builder.finish(None)
+        return _of_one_rate(index, self.camera, camera_of_root(builder.root.absolute()))
 
 
 def clip_identity(name: str) -> tuple[str, str]:
@@ -78,6 +86,60 @@ def clip_identity(name: str) -> tuple[str, str]:
         raise ValueError(f"{name!r} is no clip name of SMIC")
     subject = f"s{int(match.group(1))}"
     return subject, f"{subject}_{match.group(2).lower()}_{int(match.group(3)):02d}"
+
+
+def camera_of_root(root: Path) -> str | None:
+    """The camera that the root is named after, or the nearest folder above it in the release."""
+    release: list[Path] = []
+    for folder in (root, *root.parents):
+        release.append(folder)
+        if "smic" in folder.name.lower():
+            break
+    else:
+        release = [root]
+    named = (_words(folder.name.lower()) & set(CAMERAS) for folder in release)
+    return next((cameras.pop() for cameras in named if len(cameras) == 1), None)
+
+
+def require_camera(root: Path, dataset: str, camera: str) -> None:
+    """Refuse a root inside another camera's folder.
+
+    Raises:
+        SourceError: With the name of the right database.
+    """
+    found = camera_of_root(root.absolute())
+    if found not in {None, camera}:
+        right = f"{dataset.removesuffix(camera)}{found}"
+        raise SourceError(
+            f"{root}: lies in the folder of another camera ({str(found).upper()}): "
+            f"--dataset {right} reads it"
+        )
+
+
+def _of_one_rate(index: DatabaseIndex, camera: str, named: str | None) -> DatabaseIndex:
+    """The index, if its clips are as long as micro-expressions are at the camera's frame rate.
+
+    Where a folder is named after the camera, long clips are only warned of.
+
+    Raises:
+        SourceError: If they are far too long, and nothing says which camera they are of.
+    """
+    frames = statistics.median(len(video.frames) for video in index.videos)
+    is_named = named is not None or all(
+        _words(video.folder.lower()) & {camera} for video in index.videos
+    )
+    rate, others = (100, "SMIC's other cameras 25") if camera == "hs" else (25, "SMIC's HS 100")
+    words = (
+        f"half of the clips have {frames:g} frames or more, {frames / rate:.2g} s at the "
+        f"{rate} frames a second of {camera.upper()}; {others}: is it the right --dataset?"
+    )
+    if camera != "hs" and frames > TOO_LONG:
+        if not is_named:
+            raise SourceError(f"{index.root}: {words}")
+        return index.warned(words)
+    if camera == "hs" and frames < TOO_SHORT and not is_named:
+        return index.warned(words)
+    return index
 
 
 def of_another_camera(camera: str, part: str) -> bool:

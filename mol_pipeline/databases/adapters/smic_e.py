@@ -9,15 +9,23 @@ The label is taken from the clip's name. Cells are distrusted: an interval count
 inside the video and its onset comes before its offset.
 """
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mol_pipeline.databases.adapter import Adapter, IndexRequest
-from mol_pipeline.databases.adapters.smic import CLIP_NAME, WORDS, clip_identity, of_another_camera
+from mol_pipeline.databases.adapters.smic import (
+    CLIP_NAME,
+    WORDS,
+    clip_identity,
+    of_another_camera,
+    require_camera,
+)
 from mol_pipeline.databases.annotated import AnnotatedClip
 from mol_pipeline.databases.builder import IndexBuilder
 from mol_pipeline.databases.files import FrameFolder, list_frames, raw_before_cropped
 from mol_pipeline.databases.index import DatabaseIndex
+from mol_pipeline.databases.noticed import Notice
 from mol_pipeline.databases.tables import (
     Columns,
     Row,
@@ -57,6 +65,7 @@ class SmicE(Adapter):
 
     def _read(self, request: IndexRequest) -> DatabaseIndex:
         """List the expressions of SMIC-E."""
+        require_camera(request.root, self.name, self.camera)
         builder = IndexBuilder(
             self.name,
             request,
@@ -77,15 +86,21 @@ class SmicE(Adapter):
         ]
         own_rows = {clip_identity(row.text("filename"))[1] for row in rows}
         long_videos = _LongVideos(builder)
+        alone = _with_long_videos_of_their_own(rows)
         for row in rows:
-            self._take(builder, row, own_rows, long_videos)
+            self._take(builder, row, own_rows, long_videos, alone)
         return builder.finish(table)
 
     def _take(
-        self, builder: IndexBuilder, row: Row, own_rows: set[str], videos: "_LongVideos"
+        self,
+        builder: IndexBuilder,
+        row: Row,
+        own_rows: set[str],
+        videos: "_LongVideos",
+        alone: Sequence[Row],
     ) -> None:
         subject, host = clip_identity(row.text("filename"))
-        intervals = list(_intervals(builder, row, host))
+        intervals = list(_intervals(builder, row, host, videos.span(host)))
         builder.word(subject, host, "emotion", row.text("emotion"))
         if not intervals:
             first = row.text("first") or "empty"
@@ -98,7 +113,21 @@ class SmicE(Adapter):
             if number > 1 and name in own_rows:
                 continue  # this table has a row for it
             clip = _clip(subject, name, row, str(onset), str(offset), first=number == 1)
-            builder.add(clip, videos.holding(subject, host, onset, offset))
+            builder.add(clip, videos.holding(subject, host, onset, offset, own=row in alone))
+
+
+def _with_long_videos_of_their_own(rows: Sequence[Row]) -> list[Row]:
+    """Rows with a first and a last frame that no other row has.
+
+    Where a table has a row for each expression, some lie in a neighbour's long video.
+    """
+    spans = [(row.text("first"), row.text("last")) for row in rows]
+    often = Counter(spans)
+    return [
+        row
+        for row, span in zip(rows, spans, strict=True)
+        if often[span] == 1 and any(text.isdecimal() for text in span)
+    ]
 
 
 def _clip(
@@ -117,13 +146,23 @@ def _clip(
     )
 
 
-def _intervals(builder: IndexBuilder, row: Row, host: str) -> Iterator[tuple[int, int]]:
-    """The expressions of a long video that can be true, each once."""
+def _intervals(
+    builder: IndexBuilder, row: Row, host: str, folder: "Span | None"
+) -> Iterator[tuple[int, int]]:
+    """The expressions of a long video that can be true, each once.
+
+    Args:
+        builder: Takes notes on the others.
+        row: Of the long video.
+        host: Its name.
+        folder: First and last number in its own folder, if it has one.
+    """
     who = clip_identity(host)[0], host
     try:
-        low, high = (builder.frame_number(who, name, row.text(name)) for name in ("first", "last"))
+        span = _span(builder, row, who, folder)
     except ValueError:  # a remark in place of the number: there is no long video
         return
+    low, high = span
     seen = set()
     for onset_name, offset_name in (
         ("onset", "offset"),
@@ -149,6 +188,42 @@ def _intervals(builder: IndexBuilder, row: Row, host: str) -> Iterator[tuple[int
             builder.note(f"{host}: {onset_name} {onset} .. {offset} is not inside {video}; ignored")
 
 
+Span = tuple[int, int]
+"""First and last number of a folder."""
+
+
+def _span(
+    builder: IndexBuilder, row: Row, who: tuple[str, str], folder: Span | None
+) -> tuple[int | None, int | None]:
+    """First and last frame of a long video: as the table says, if its own folder allows it.
+
+    A number of the table that lies further outside the folder than the folder is long is a slip of
+    that row; one that lies nearer may be of frames that this copy lacks.
+
+    Raises:
+        ValueError: If the table has no number there, and there is no folder.
+    """
+    found: list[int | None] = []
+    for place, name in enumerate(("first", "last")):
+        try:
+            number = builder.frame_number(who, name, row.text(name))
+        except ValueError:
+            if folder is None:
+                raise
+            number = None
+        if folder is not None:
+            low, high = folder
+            length = high - low + 1
+            end = folder[place]
+            is_near = number is not None and low - length <= number <= high + length
+            if number is not None and not is_near:
+                words = f"{name} frame {number} lies far outside its folder {low}..{high}"
+                builder.notice(who, Notice("bound", words))
+            number = (min, max)[place](number, end) if number is not None and is_near else end
+        found.append(number)
+    return found[0], found[1]
+
+
 class _LongVideos:
     """Folders of the long videos, by name or by the frames that they hold."""
 
@@ -163,13 +238,32 @@ class _LongVideos:
                 self._of_subject.setdefault(subject, []).append(folder)
                 self._named.setdefault(clip, []).append(folder)
 
-    def holding(self, subject: str, clip: str, onset: int, offset: int) -> list[FrameFolder]:
-        """The folder of this name, else one of the subject's that holds the interval."""
-        return self._named.get(clip) or [
-            folder
-            for folder in self._of_subject.get(subject, [])
-            if {onset, offset} <= self._numbers(folder)
-        ]
+    def span(self, clip: str) -> Span | None:
+        """First and last number of the folder of this name, if there is one."""
+        for folder in self._named.get(clip, ()):
+            numbers = self._numbers(folder)
+            if numbers:
+                return min(numbers), max(numbers)
+        return None
+
+    def holding(
+        self, subject: str, clip: str, onset: int, offset: int, *, own: bool
+    ) -> list[FrameFolder]:
+        """The folder of this name, else one of the subject's that holds the whole interval.
+
+        Args:
+            subject: Of the clip.
+            clip: Name of its long video.
+            onset: First frame.
+            offset: Last frame.
+            own: Whether it has a long video of its own: another's frames are never taken for it.
+        """
+        found = self._named.get(clip)
+        if found or own:
+            return found or []
+        wanted = set(range(onset, offset + 1))
+        of_subject = self._of_subject.get(subject, [])
+        return [folder for folder in of_subject if wanted <= self._numbers(folder)]
 
     def _numbers(self, folder: FrameFolder) -> set[int]:
         if folder.path not in self._frames:
