@@ -6,7 +6,6 @@ their name, gaps are noted, and what is left over is named. Nothing vanishes.
 """
 
 import logging
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from mol_pipeline.databases.adapter import IndexRequest
 from mol_pipeline.databases.annotated import AnnotatedClip
 from mol_pipeline.databases.clip_names import ClipNames
 from mol_pipeline.databases.corrections import Corrections
-from mol_pipeline.databases.cutting import Cut, cut
+from mol_pipeline.databases.cutting import Cut, FoundClip, cut, fullest_set
 from mol_pipeline.databases.files import (
     FrameFolder,
     FrameFolders,
@@ -40,9 +39,6 @@ logger = logging.getLogger(__name__)
 
 SEVERAL = 2
 """Clips whose frames are numbered anew, from which on it is the copy and no slip of one folder."""
-
-FoundClip = tuple[AnnotatedClip, KeyFrames, list[FrameFolder]]
-"""A possible row, and where its frames may be."""
 
 
 class IndexBuilder:
@@ -224,6 +220,7 @@ class IndexBuilder:
         edition: str = "",
         renumbered: bool = False,
         trust_folder: bool = False,
+        long_videos: bool = False,
     ) -> DatabaseIndex:
         """Choose one set of frames, cut the clips, compare the counts.
 
@@ -234,20 +231,28 @@ class IndexBuilder:
                 of other databases only a copy is, and it is named.
             trust_folder: Where the annotated interval goes beyond a trimmed folder, end at
                 the folder's last frame.
+            long_videos: Folders hold recordings and not clips: nobody numbers those anew in each
+                clip, so the annotated numbers are meant.
 
         Raises:
             SourceError: If no clip has frames.
         """
-        chosen, others = self._of_one_set()
+        found = fullest_set(self._found)
+        for clip, folder in found.rejected:
+            words = f"{folder.relative} is of another set of frames"
+            self.reject(clip, "no-folder", f"{words}; choose a set with --frames")
+        options = self.request.options
+        if long_videos:
+            options = options.model_copy(update={"numbers": "named"})
         done: list[tuple[AnnotatedClip, Cut]] = []
-        for clip, key_frames, folders in chosen:
+        for clip, key_frames, folders in found.chosen:
             try:
                 one = cut(
                     self.database,
                     clip,
                     key_frames,
                     folders,
-                    self.request.options,
+                    options,
                     renumbered=renumbered,
                     trust_folder=trust_folder,
                 )
@@ -256,11 +261,11 @@ class IndexBuilder:
             else:
                 done.append((clip, one))
         self._take_cut(done)
-        self._note_folders(others)
+        self._note_folders(found.others)
         for note in self._noticed.notes():
             self.note(note)
         if not self._videos:
-            self._refuse_empty()
+            raise self._nothing_found()
         return self._index(annotation, edition)
 
     def _take_cut(self, done: Sequence[tuple[AnnotatedClip, Cut]]) -> None:
@@ -280,25 +285,6 @@ class IndexBuilder:
             for note in one.notes:
                 self.note(note)
             self._videos.append(one.video)
-
-    def _of_one_set(self) -> tuple[list[FoundClip], list[str]]:
-        """The clips with their folders of the fullest set of frames, and names of other sets.
-
-        Of equally full sets the one that the adapter prefers.
-        """
-        ranks = Counter(rank for *_, found in self._found for rank in {one.rank for one in found})
-        rank = min(ranks, key=lambda one: (-ranks[one], one), default=0)
-        chosen: list[FoundClip] = []
-        others: set[str] = set()
-        for clip, key_frames, folders in self._found:
-            fitting = [folder for folder in folders if folder.rank == rank]
-            others |= {one.parts[0] for one in folders if one.rank != rank and one.parts}
-            if fitting:
-                chosen.append((clip, key_frames, fitting))
-                continue
-            words = f"{folders[0].relative} is of another set of frames"
-            self.reject(clip, "no-folder", f"{words}; choose a set with --frames")
-        return chosen, sorted(others)
 
     def _note_folders(self, others: Sequence[str]) -> None:
         if others:
@@ -342,20 +328,16 @@ class IndexBuilder:
         noticed = self._noticed.remarks(video.subject, video.clip)
         return replace(video, remarks=(*noticed, *video.remarks)) if noticed else video
 
-    def _refuse_empty(self) -> None:
+    def _nothing_found(self) -> SourceError:
+        words = f"{self.root}: no clip of {self.title} has frames there"
         if self.folders.archives:
             name = self.folders.archives[0].relative_to(self.root)
-            raise SourceError(
-                f"{self.root}: no clip of {self.title} has frames there; unpack {name} first"
-            )
-        reason = (
-            f"; {self._warnings[0]}"
-            if self._warnings
-            else f"; first: {self._rejected[0].clip}: {self._rejected[0].message}"
-            if self._rejected
-            else ""
-        )
-        raise SourceError(
-            f"{self.root}: no clip of {self.title} has frames there "
-            f"({len(self._rejected)} rejected{reason}); is --root the right folder?"
+            return SourceError(f"{words}; unpack {name} first")
+        reason = ""
+        if self._warnings:
+            reason = f"; {self._warnings[0]}"
+        elif self._rejected:
+            reason = f"; first: {self._rejected[0].clip}: {self._rejected[0].message}"
+        return SourceError(
+            f"{words} ({len(self._rejected)} rejected{reason}); is --root the right folder?"
         )

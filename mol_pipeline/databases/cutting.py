@@ -1,5 +1,6 @@
 """The frames of a clip: the folder that holds most of them, cut to the annotated interval."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,36 @@ from mol_pipeline.databases.candidates import Candidate, best_folder
 from mol_pipeline.databases.files import FrameFolder
 from mol_pipeline.databases.fitting import may_be_renumbered, require_most
 from mol_pipeline.databases.index import SourceVideo
+
+FoundClip = tuple[AnnotatedClip, KeyFrames, list[FrameFolder]]
+"""A possible row, and where its frames may be."""
+
+
+@dataclass(frozen=True)
+class FrameSet:
+    """The clips of a database with their folders of one set of frames (raw, cropped)."""
+
+    chosen: tuple[FoundClip, ...]
+    rejected: tuple[tuple[AnnotatedClip, FrameFolder], ...]
+    """Clips without a folder in it, and one of another set."""
+    others: tuple[str, ...]
+    """Topmost folders of the other sets."""
+
+
+def fullest_set(found: Sequence[FoundClip]) -> FrameSet:
+    """The set of frames that most clips are in; of equal ones that which the adapter prefers."""
+    ranks = Counter(rank for *_, folders in found for rank in {one.rank for one in folders})
+    rank = min(ranks, key=lambda one: (-ranks[one], one), default=0)
+    chosen, rejected = [], []
+    others: set[str] = set()
+    for clip, key_frames, folders in found:
+        fitting = [folder for folder in folders if folder.rank == rank]
+        others |= {one.parts[0] for one in folders if one.rank != rank and one.parts}
+        if fitting:
+            chosen.append((clip, key_frames, fitting))
+        else:
+            rejected.append((clip, folders[0]))
+    return FrameSet(tuple(chosen), tuple(rejected), tuple(sorted(others)))
 
 
 @dataclass(frozen=True)

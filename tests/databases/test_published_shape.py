@@ -144,7 +144,7 @@ def test_a_complete_copy_of_samm_is_as_published(tmp_path):
 
 
 def test_smic(tmp_path):
-    found = index_json(tmp_path, smic(published_smic()), "--classes", "3")
+    found = index_json(tmp_path, smic(published_smic()), "--strict", "--classes", "3")
     assert found["by_class"] == {"negative": 70, "positive": 51, "surprise": 43}
     assert (found["videos"], found["subjects"]) == (164, 16)
 
@@ -160,8 +160,9 @@ def test_casme3_with_its_impossible_rows(tmp_path):
         "sad": 57,
         "happy": 55,
     }
+    people = [n for n in range(1, 92) if n != 40]
     clips = [
-        Clip(i % 30 + 1, "abcd"[i % 4], word, 10 * i + 1, 10 * i + 3, 10 * i + 6)
+        Clip(people[i % 90], "abcd"[i % 4], word, 10 * i + 1, 10 * i + 3, 10 * i + 6)
         for i, word in enumerate(w for w, n in words.items() for _ in range(n))
     ]
     wrong = {
@@ -175,7 +176,7 @@ def test_casme3_with_its_impossible_rows(tmp_path):
     for position, clip in wrong.items():
         clip.emotion = clips[position].emotion
         clips[position] = clip
-    found = index_json(tmp_path, casme3(clips))
+    found = index_json(tmp_path, casme3(clips), "--strict")
     assert found["videos"] == 860
     assert not found["rejected"]
     assert found["by_class"]["others"] == 161
@@ -236,7 +237,7 @@ def test_mmew(tmp_path):
     # Wrong apex or offset: beyond the folder's frames, or in the wrong order.
     clips[33] = Clip(clips[33].subject, clips[33].name, listed[33], 1, 40, 60, on_disk=range(1, 37))
     clips[35] = Clip(clips[35].subject, clips[35].name, listed[35], 1, 9, 2, on_disk=range(1, 13))
-    found = index_json(tmp_path, mmew(clips))
+    found = index_json(tmp_path, mmew(clips), "--strict")
     assert (found["videos"], found["by_class"]["others"]) == (300, 66)
     frames = {one["clip"]: one["key_frames"] for one in found["clips"]}
     assert (frames[clips[33].name]["apex"], frames[clips[33].name]["offset"]) == (None, 36)
@@ -253,7 +254,15 @@ def test_samm_long_videos(tmp_path):
         clip.on_disk, clip.onset = range(1, 15), 0
     clips[11].on_disk, clips[11].offset = range(1, 15), 0
     clips[400] = Clip(32, "032_3_1", "", 40, -100, 60)
-    found = index_json(tmp_path, samm_lv(clips))
+    for n, clip in enumerate(clips[20:202]):  # as in version 2: fractions, -1, apexes outside
+        clip.on_disk = range(1, 30)
+        clip.onset, clip.apex, clip.offset = [
+            (10.4, 12, 14.3),
+            (10, -1, 14),
+            (10, 17, 14),
+            (10.6, 9, 13.5),
+        ][n % 4]
+    found = index_json(tmp_path, samm_lv(clips), "--strict")
     assert found["by_expression"] == {"macro": 343, "micro": 159}
     assert not found["rejected"]
     assert {one["person"] for one in found["clips"]} == {f"samm/{i:03d}" for i in range(6, 36)}
@@ -277,7 +286,7 @@ def test_casme_squared(tmp_path):
     clips[5].on_disk, clips[5].offset = range(51, 57), 0  # goes on: ends at its apex
     clips[7].apex = 0
     clips[9].on_disk, clips[9].onset = range(91, 96), 91.0
-    found = index_json(tmp_path, casme_sq(clips))
+    found = index_json(tmp_path, casme_sq(clips), "--strict")
     assert found["by_expression"] == {"macro": 300, "micro": 57}
     assert found["subjects"] == 22
     frames = {one["clip"]: one["key_frames"] for one in found["clips"]}

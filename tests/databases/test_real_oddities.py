@@ -129,6 +129,12 @@ def test_movements_of_samm_long_videos_are_all_kept(tmp_path):
     assert "1 onset(s) or offset(s) of 1 row(s) are below 0" in notes
 
 
+def test_a_movement_over_a_whole_long_video_is_not_taken_for_numbered_anew(tmp_path):
+    clip = Clip(6, "006_1_1", "", 2, 40, 101.4, kind="macro", on_disk=range(1, 101))
+    (video,) = read(samm_lv([clip]), tmp_path).videos
+    assert numbers(video) == list(range(2, 101)) and video.missing == (101,)
+
+
 def test_movements_of_one_name_that_begin_together_stay_apart(tmp_path):
     clips = [
         Clip(6, "006_1_1", "", 0, 5, end, kind="macro", on_disk=range(1, 40)) for end in (9, 20, 31)

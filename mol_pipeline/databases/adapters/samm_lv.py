@@ -87,7 +87,7 @@ class SammLongVideos(Adapter):
                 continue
             clip = builder.named_apart(clip, row.cells.values(), f"_{expression}_{clip.onset}")
             builder.add(clip, builder.folders.named(match.group(1)))
-        return builder.finish(table)
+        return builder.finish(table, long_videos=True)
 
 
 def _emotions(builder: IndexBuilder) -> dict[str, str]:

@@ -89,7 +89,7 @@ class SmicE(Adapter):
         alone = _with_long_videos_of_their_own(rows)
         for row in rows:
             self._take(builder, row, own_rows, long_videos, alone)
-        return builder.finish(table)
+        return builder.finish(table, long_videos=True)
 
     def _take(
         self,
