@@ -46,6 +46,14 @@ def demo(out: Path, layout: str, subjects: int, seed: int) -> None:
 @strict_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 @click.option("--out", type=FOLDER, help="Write the same JSON object to this file.")
+@click.option("--html", type=FOLDER, metavar="FILE", help="Write a page for people to this file.")
+@click.option(
+    "--examples",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0, 50),
+    help="Frames of each class on that page; shows faces: mind the agreement.",
+)
 @click.option(
     "-v", "--verbose", "details", is_flag=True, help="Name every count, and every doubtful text."
 )
@@ -55,6 +63,8 @@ def index_command(
     strict: bool,
     as_json: bool,
     out: Path | None,
+    html: Path | None,
+    examples: int,
     details: bool,
 ) -> None:
     """List what a database holds, count it, name everything odd; decodes no image."""
@@ -62,6 +72,8 @@ def index_command(
     from mol_pipeline.databases.index_report import index_text
     from mol_pipeline.databases.unit_report import log_doubtful_units
 
+    if examples and html is None:
+        raise click.UsageError("--examples are shown on the page of --html")
     context = click.get_current_context()
     if details:
         log = logging.getLogger("mol_pipeline")
@@ -73,6 +85,11 @@ def index_command(
     text = json.dumps(document.model_dump(mode="json"), indent=1, ensure_ascii=False)
     click.echo(text if as_json else index_text(document))
     log_doubtful_units(document.clips)
+    if html is not None:
+        from mol_pipeline.databases.index_page import write_index_page
+
+        write_index_page(index, document, html, examples=examples)
+        click.echo(f"page written to {html}", err=True)
     compare_counts(index, strict, details=details)
     if out is not None:
         try:

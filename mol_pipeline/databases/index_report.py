@@ -90,10 +90,7 @@ def _rejected(document: IndexDocument) -> list[str]:
 
 def remark_lines(clips: Iterable[ClipRecord]) -> list[str]:
     """What was changed, joined, scaled, left out or assumed, and in which clips."""
-    found: dict[str, list[str]] = {}
-    for clip in clips:
-        for remark in clip.remarks:
-            found.setdefault(remark, []).append(f"{clip.subject}/{clip.clip}")
+    found = remark_groups(clips)
     if not found:
         return []
     lines = [
@@ -101,6 +98,15 @@ def remark_lines(clips: Iterable[ClipRecord]) -> list[str]:
         for remark, names in found.items()
     ]
     return ["", "  what was done to clips:", *_cut(lines)]
+
+
+def remark_groups(clips: Iterable[ClipRecord]) -> dict[str, list[str]]:
+    """What was done -> the clips that it was done to."""
+    found: dict[str, list[str]] = {}
+    for clip in clips:
+        for remark in clip.remarks:
+            found.setdefault(remark, []).append(f"{clip.subject}/{clip.clip}")
+    return found
 
 
 def _cut(lines: Iterable[str]) -> list[str]:
