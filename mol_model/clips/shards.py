@@ -17,8 +17,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from mol_model import distributed
 from mol_model.clips.batch import ClipBatch
-from mol_model.protocols.folds import Sample, common_mapping, sample_of
+from mol_model.protocols.folds import Sample, sample_of
 from mol_model.protocols.given import check_given_together
+from mol_model.protocols.mapping import common_mapping
 from mol_pipeline.contract.errors import ConfigError, ManifestError
 from mol_pipeline.contract.files import hash_document
 from mol_pipeline.contract.manifest import VideoRecord, read_manifest

@@ -10,19 +10,15 @@ Sources: MOL Sec. 4.1.2 (leave one subject out), Table VI (composite: MEGC 2019)
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
 from mol_model.config.names import ProtocolName
 from mol_model.config.settings import ProtocolConfig
-from mol_model.protocols.units import CD6ME, UNIT_CLASSES, UNITS_MAPPING, units_of
+from mol_model.protocols.units import CD6ME, UNITS_MAPPING, units_of
 from mol_pipeline.contract.errors import ConfigError, TrainingError
 from mol_pipeline.contract.manifest import ClipRecord
 from mol_pipeline.contract.names import file_name, person_name
-
-COMPOSITE_MAPPING = "megc2019"
-"""Label mapping by which the composite leaves out what MEGC 2019 leaves out."""
 
 
 @dataclass(frozen=True)
@@ -61,67 +57,6 @@ class Fold:
     test: tuple[int, ...]
     left_out: tuple[int, ...] = ()
     """Videos of other databases that show a person of the test part: in neither."""
-
-
-class ClipDocument(Protocol):
-    """What a protocol needs of a manifest or of an index."""
-
-    @property
-    def database(self) -> str:
-        """Name of the database."""
-        ...
-
-    @property
-    def classes(self) -> dict[str, tuple[str, ...]]:
-        """Mapping name -> its classes; the first is the default."""
-        ...
-
-
-def common_mapping(
-    documents: Sequence[ClipDocument], name: str | None, protocol: str = "loso"
-) -> tuple[str, tuple[str, ...]]:
-    """A mapping that all databases have with the same classes, and the classes.
-
-    Args:
-        documents: Manifests or indexes.
-        name: As given by the user; None for the first that all have.
-        protocol: The composite takes its own mapping for three classes, CD6ME action units.
-
-    Raises:
-        ConfigError: If a database lacks it, or has other classes under it.
-    """
-    if protocol == "cd6me":
-        if name not in {None, UNITS_MAPPING}:
-            raise ConfigError(
-                f"--classes {name}: cd6me is about action units; leave --classes out, or choose "
-                "--protocol leave-one-database-out"
-            )
-        name = UNITS_MAPPING
-    if name == UNITS_MAPPING:
-        return name, UNIT_CLASSES
-    if protocol == "composite" and name in {None, "3"}:
-        name = COMPOSITE_MAPPING
-    if name is None:
-        shared = [
-            mapping
-            for mapping, classes in documents[0].classes.items()
-            if all(other.classes.get(mapping) == classes for other in documents)
-        ]
-        if not shared:
-            databases = ", ".join(sorted({document.database for document in documents}))
-            raise ConfigError(f"{databases}: no label mapping is common to all of them")
-        name = shared[0]
-    for document in documents:
-        if name not in document.classes:
-            raise ConfigError(
-                f"--classes {name}: {document.database} has no such mapping; "
-                f"it has {', '.join(document.classes)}"
-            )
-    found = {document.classes[name] for document in documents}
-    if len(found) > 1:
-        databases = " and ".join(sorted({document.database for document in documents}))
-        raise ConfigError(f"--classes {name}: {databases} have different classes under it")
-    return name, found.pop()
 
 
 def sample_of(clip: ClipRecord, mapping: str, classes: Sequence[str]) -> Sample | None:

@@ -10,15 +10,14 @@ from pydantic import ValidationError
 
 from mol_model.config.settings import ProtocolConfig, ProtocolDocument
 from mol_model.protocols.folds import (
-    COMPOSITE_MAPPING,
     Fold,
     Sample,
-    common_mapping,
     make_folds,
     protocol_title,
     sample_of,
 )
 from mol_model.protocols.given import check_given_together, clips_of_document
+from mol_model.protocols.mapping import COMPOSITE_MAPPING, common_mapping
 from mol_model.protocols.units import CD6ME
 from mol_pipeline.contract.agreement import read_consistent
 from mol_pipeline.contract.documents import Unreadable, read_document

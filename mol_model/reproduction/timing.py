@@ -9,7 +9,8 @@ from tempfile import TemporaryDirectory
 from mol_model.networks.mol.summary import summarise
 from mol_model.reproduction.units import Unit
 from mol_model.runs.run import SharedClips, choose_device
-from mol_model.training.fold import StepReport, train_fold
+from mol_model.training.fold import train_fold
+from mol_model.training.pace import StepReport
 
 MEASURED_STEPS = 3
 """After one that warms up."""

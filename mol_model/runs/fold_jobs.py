@@ -28,7 +28,8 @@ from mol_model.runs.holds import held_alone
 from mol_model.runs.status import marked_as_running
 from mol_model.scoring.evaluation import evaluate_fold
 from mol_model.scoring.predictions import save_predictions
-from mol_model.training.fold import StepReport, train_fold
+from mol_model.training.fold import train_fold
+from mol_model.training.pace import StepReport
 from mol_pipeline.contract.errors import ManifestError, MolError, StoppedOnRequest, TrainingError
 from mol_pipeline.contract.files import hash_file
 from mol_pipeline.contract.parent import end_with_parent

@@ -7,13 +7,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mol_model import distributed
 from mol_model.clips.shards import ShardSet
 from mol_model.clips.views import Normalisation
 from mol_model.config.run_layout import another_run
 from mol_model.config.settings import RunConfig, settings_that_count
+from mol_model.networks.mol.build import build_network
 from mol_model.networks.mol.network import MOL
+from mol_model.networks.precision import set_precision
 from mol_model.protocols.folds import Fold, Sample
 from mol_model.training.checkpoint import CheckpointRecord
+from mol_model.training.seeding import Stream, seed_of, use_deterministic_kernels
 from mol_model.training.warm_start import WarmStart
 from mol_pipeline.contract.errors import TrainingError
 from mol_pipeline.contract.shard_layout import ALIGNED_PX
@@ -81,6 +85,20 @@ def refuse_other_checkpoint(
     """
     if differs := differences(found, expected):
         raise TrainingError(another_run(f"{path}.json", differs))
+
+
+def seeded_network(config: RunConfig, fold: str, device: torch.device) -> MOL:
+    """The network of a fold on a device, its weights drawn by the seed."""
+    training = config.training
+    use_deterministic_kernels(training.deterministic)
+    set_precision(training, device)
+    torch.manual_seed(seed_of(training.seed, fold, Stream.WEIGHTS))
+    model = build_network(config.model).to(device)
+    if device.type == "cuda":
+        model.channels_last()
+    if distributed.count() > 1:
+        distributed.join_batch_norms(model)
+    return model
 
 
 def start_weights(

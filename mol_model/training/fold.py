@@ -19,14 +19,19 @@ from mol_model.clips.sums import ClipStatistics, clip_statistics
 from mol_model.clips.views import Normalisation
 from mol_model.config.run_layout import BEST_NAME, CHECKPOINT_NAME
 from mol_model.config.settings import RunConfig
-from mol_model.networks.mol.build import build_network, has_unused_branch
+from mol_model.networks.mol.build import has_unused_branch
 from mol_model.networks.mol.losses import LossTerms
 from mol_model.networks.mol.network import MOL
-from mol_model.networks.precision import autocast, set_precision
+from mol_model.networks.precision import autocast
 from mol_model.protocols.folds import Fold
 from mol_model.scoring.evaluation import recognition_accuracy
 from mol_model.training.batches import BatchPlan
-from mol_model.training.beginning import first_record, refuse_other_checkpoint, start_weights
+from mol_model.training.beginning import (
+    first_record,
+    refuse_other_checkpoint,
+    seeded_network,
+    start_weights,
+)
 from mol_model.training.checkpoint import (
     CheckpointRecord,
     has_checkpoint,
@@ -42,8 +47,8 @@ from mol_model.training.optimiser import (
     make_optimiser,
     unit_weights,
 )
-from mol_model.training.pace import Due, Pace, due_after
-from mol_model.training.seeding import Stream, seed_of, use_deterministic_kernels
+from mol_model.training.pace import Due, Pace, StepReport, due_after
+from mol_model.training.seeding import Stream, seed_of
 from mol_model.training.selection import keep_best, people_of_model, watched_videos
 from mol_model.training.step import (
     augmented,
@@ -55,18 +60,6 @@ from mol_model.training.step import (
 from mol_model.training.warm_start import WarmStart, open_warm_start
 from mol_pipeline.contract.errors import StoppedOnRequest, TrainingError
 from mol_pipeline.contract.stopping import asked_to_stop
-
-
-@dataclass(frozen=True)
-class StepReport:
-    """One logged step."""
-
-    step: int
-    steps: int
-    terms: dict[str, float]
-    clips_per_second: float
-    waiting: float
-    """Share of the time since the last report that the loop waited for clips."""
 
 
 @dataclass(frozen=True)
@@ -344,17 +337,3 @@ class _FoldTraining:
         if distributed.rank() == 0:
             optimiser = self.optimiser if keep_optimiser else None
             save_checkpoint(self.checkpoint, self.record, self.model, optimiser)
-
-
-def seeded_network(config: RunConfig, fold: str, device: torch.device) -> MOL:
-    """The network of a fold on a device, its weights drawn by the seed."""
-    training = config.training
-    use_deterministic_kernels(training.deterministic)
-    set_precision(training, device)
-    torch.manual_seed(seed_of(training.seed, fold, Stream.WEIGHTS))
-    model = build_network(config.model).to(device)
-    if device.type == "cuda":
-        model.channels_last()
-    if distributed.count() > 1:
-        distributed.join_batch_norms(model)
-    return model

@@ -9,6 +9,18 @@ from mol_model.config.settings import TrainingConfig
 
 
 @dataclass(frozen=True)
+class StepReport:
+    """One logged step."""
+
+    step: int
+    steps: int
+    terms: dict[str, float]
+    clips_per_second: float
+    waiting: float
+    """Share of the time since the last report that the loop waited for clips."""
+
+
+@dataclass(frozen=True)
 class Due:
     """What is to be done after a step."""
 

@@ -2,6 +2,7 @@
 
 import ast
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -47,12 +48,22 @@ def video(label, probabilities):
 
 def test_the_table_of_scores_is_what_is_computed_and_what_is_read_back():
     metrics = pooled_metrics([video(0, (0.7, 0.3)), video(1, (0.6, 0.4))], ("a", "b"))
+    of_units = [
+        replace(video(0, (0.7, 0.3)), units=(1, 0)),
+        replace(video(1, (0.6, 0.4)), units=(1, 1)),
+    ]
+    metrics = pooled_metrics(of_units, ("AU1", "AU2")) | metrics
     for score in ALL_SCORES:
         assert score.of(metrics) is not None, score.key
         assert (score.of_trivial(metrics) is None) is (score.trivial is None), score.key
         assert score.of({}) is None
     assert documents.Metrics.model_validate(metrics)
-    checked = {"recognition": "_Recognition", "flow": "_Flow", "landmarks": "_Landmarks"}
+    checked = {
+        "recognition": "_Recognition",
+        "action_units": "_ActionUnits",
+        "flow": "_Flow",
+        "landmarks": "_Landmarks",
+    }
     for task in TASK_TITLES:
         known = {score.key for score in scores_of(task)}
         trivial = {score.trivial.key for score in scores_of(task) if score.trivial}

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from mol_model.config.names import FOLD_PROTOCOLS
 from mol_model.config.settings import ProtocolConfig
-from mol_model.protocols.folds import Sample, common_mapping, make_folds
+from mol_model.protocols.folds import Sample, make_folds
+from mol_model.protocols.mapping import common_mapping
 from mol_model.protocols.units import CD6ME
 from mol_pipeline.contract.errors import ConfigError, TrainingError
 
