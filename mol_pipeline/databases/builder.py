@@ -5,6 +5,7 @@ put right, impossible rows are rejected with a reason, frames are chosen by the 
 their name, gaps are noted, and what is left over is named. Nothing vanishes.
 """
 
+import functools
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -23,6 +24,7 @@ from mol_pipeline.databases.files import (
     FrameFolder,
     FrameFolders,
     folder_inside,
+    list_series,
     raw_before_cropped,
     require_root,
 )
@@ -37,6 +39,8 @@ from mol_pipeline.databases.synthetic import is_synthetic
 
 logger = logging.getLogger(__name__)
 
+RECORDINGS = 8
+"""Folders whose frames are held: rows of one recording stand together."""
 SEVERAL = 2
 """Clips whose frames are numbered anew, from which on it is the copy and no slip of one folder."""
 
@@ -244,6 +248,7 @@ class IndexBuilder:
         options = self.request.options
         if long_videos:
             options = options.model_copy(update={"numbers": "named"})
+        series_of = functools.lru_cache(maxsize=RECORDINGS)(list_series)
         done: list[tuple[AnnotatedClip, Cut]] = []
         for clip, key_frames, folders in found.chosen:
             try:
@@ -255,6 +260,7 @@ class IndexBuilder:
                     options,
                     renumbered=renumbered,
                     trust_folder=trust_folder,
+                    series_of=series_of,
                 )
             except Misfit as misfit:
                 self.reject(clip, misfit.code, str(misfit))

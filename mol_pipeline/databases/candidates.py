@@ -2,13 +2,14 @@
 
 import contextlib
 import filecmp
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mol_pipeline.contract.manifest import KeyFrames
 from mol_pipeline.databases.files import FrameFolder, list_series
 from mol_pipeline.databases.fitting import Fit, Frames, Misfit, Numbers, fit
+from mol_pipeline.databases.frame_names import FrameSeries
 from mol_pipeline.reading.frames import image_remarks
 
 
@@ -31,8 +32,17 @@ class Candidate:
         return self.left_out
 
 
+SeriesOf = Callable[[Path], FrameSeries]
+"""From a folder to its frames; many clips of a recording ask for the same one in turn."""
+
+
 def best_folder(
-    folders: Sequence[FrameFolder], key_frames: KeyFrames, numbers: Numbers, *, anew: bool
+    folders: Sequence[FrameFolder],
+    key_frames: KeyFrames,
+    numbers: Numbers,
+    *,
+    anew: bool,
+    series_of: SeriesOf = list_series,
 ) -> tuple[Candidate, str]:
     """The folder that holds most of a clip, and how it was chosen, if there are several.
 
@@ -41,6 +51,7 @@ def best_folder(
         key_frames: Of the clip, as they are annotated.
         numbers: See `fit`.
         anew: See `fit`.
+        series_of: Lists a folder.
 
     Raises:
         Misfit: If none holds any of it, or two hold as much and differ.
@@ -48,7 +59,7 @@ def best_folder(
     found: list[Candidate] = []
     misfits: list[Misfit] = []
     for folder in folders:
-        series = list_series(folder.path)
+        series = series_of(folder.path)
         if series.problem:
             words = f"{folder.relative}: {series.problem}"
             misfits.append(Misfit("ambiguous-frames", words))

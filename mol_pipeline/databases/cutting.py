@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from mol_pipeline.contract.gaps import gaps_between
 from mol_pipeline.contract.manifest import IndexOptions, KeyFrames
 from mol_pipeline.databases.annotated import AnnotatedClip
-from mol_pipeline.databases.candidates import Candidate, best_folder
-from mol_pipeline.databases.files import FrameFolder
+from mol_pipeline.databases.candidates import Candidate, SeriesOf, best_folder
+from mol_pipeline.databases.files import FrameFolder, list_series
 from mol_pipeline.databases.fitting import may_be_renumbered, require_most
 from mol_pipeline.databases.index import SourceVideo
 
@@ -62,6 +62,7 @@ def cut(
     *,
     renumbered: bool,
     trust_folder: bool,
+    series_of: SeriesOf = list_series,
 ) -> Cut:
     """Choose the frames of a clip.
 
@@ -73,11 +74,14 @@ def cut(
         options: How the database is read.
         renumbered: See `fitting.fit`.
         trust_folder: Where the interval goes beyond a trimmed folder, end at its last frame.
+        series_of: Lists a folder.
 
     Raises:
         Misfit: If no folder's frames can be taken as the clip's.
     """
-    best, why = best_folder(folders, key_frames, options.numbers, anew=renumbered)
+    best, why = best_folder(
+        folders, key_frames, options.numbers, anew=renumbered, series_of=series_of
+    )
     doubt = ""
     if not best.fit.renumbered and may_be_renumbered(best.present, key_frames):
         doubt = (

@@ -14,6 +14,7 @@ from mol_pipeline.cli import main
 from mol_pipeline.contract.errors import SourceError
 from mol_pipeline.contract.labels import LABEL_MAPPINGS, label_mapping
 from mol_pipeline.contract.manifest import IndexOptions, KeyFrames
+from mol_pipeline.databases import builder, files
 from mol_pipeline.databases.annotated import AnnotatedClip
 from mol_pipeline.databases.corrections import Corrections
 from mol_pipeline.databases.key_frames import read_key_frames
@@ -440,10 +441,26 @@ def test_macro_expressions_of_casme3_are_read_where_they_are_asked_for(tmp_path)
     assert both.counts == ()
 
 
-def test_thousands_of_macro_expressions_are_read(tmp_path):
-    clips = [Clip(n % 90 + 1, "a", "", 40 * n + 1, 40 * n + 3, 40 * n + 4, kind="macro") for n in range(900)]  # fmt: skip # noqa: E501
+def test_all_rows_of_a_long_table_of_macro_expressions_are_read(tmp_path):
+    clips = [
+        Clip(n % 90 + 1, "a", "", 40 * n + 1, 40 * n + 2, 40 * n + 2, kind="macro")
+        for n in range(300)
+    ]
     index = read(casme3_kinds(clips), tmp_path, expression="macro")
-    assert len(index.videos) == 900 and not index.rejected
+    assert len(index.videos) == 300 and not index.rejected
+
+
+def test_a_recording_is_listed_once_for_its_clips(tmp_path, monkeypatch):
+    clips = [
+        Clip(6, f"006_1_{n}", "", 10 * n, 10 * n + 1, 10 * n + 8, kind="macro", on_disk=range(200))
+        for n in range(1, 15)
+    ]
+    listed = []
+    monkeypatch.setattr(
+        builder, "list_series", lambda folder: listed.append(folder) or files.list_series(folder)
+    )
+    assert len(read(samm_lv(clips), tmp_path).videos) == 14
+    assert len(listed) == 1
 
 
 # Folders of other people and neighbours
