@@ -95,14 +95,17 @@ def cut(
     if best.fit.renumbered:
         notes.append("frames are numbered from the start of the clip; taken in order")
     chosen = best.fit.frames
-    numbers = [number for number, _ in chosen]
-    annotated = gaps_between(numbers, *_interval(key_frames, numbers))
-    require_most(best.folder.relative, len(chosen), annotated, options.most_missing)
-    if trust_folder:
-        key_frames, words = _ended(key_frames, best.present[-1][0])
-        if words:
-            notes.append(f"{clip.clip}: {words}")
-            remarks.append(words)
+    numbers, last = [number for number, _ in chosen], best.present[-1][0]
+    ended, words = _ended(key_frames, last) if trust_folder else (key_frames, "")
+    # A folder that reaches the apex is rather whole than the offset right.
+    reaches_apex = key_frames.apex is not None and key_frames.apex <= last
+    meant = _interval(ended if reaches_apex else key_frames, numbers)
+    missing = gaps_between(numbers, *meant)
+    require_most(best.folder.relative, len(chosen), missing, options.most_missing)
+    key_frames = ended
+    if words:
+        notes.append(f"{clip.clip}: {words}")
+        remarks.append(words)
     low, high = _interval(key_frames, numbers)
     if low > best.present[0][0] or high < best.present[-1][0]:
         notes.append("folders hold more frames than the annotated intervals; clips are cut")

@@ -28,6 +28,7 @@ from tests.databases.releases import (
     casme_sq,
     examples,
     four_dme,
+    mmew,
     samm,
     samm_lv,
     smic,
@@ -181,6 +182,21 @@ def test_a_clip_without_most_of_its_frames_is_rejected_by_name(tmp_path, name, s
     else:
         assert not index.rejected
         assert len(index.videos[-1].frames) == 1
+
+
+@pytest.mark.parametrize(("held", "end"), [(12, 12), (8, None), (25, 25)])
+def test_a_folder_of_mmew_counts_if_it_reaches_the_apex(tmp_path, held, end):
+    clips = [
+        Clip(2, "S02-02-007", "surprise", 1, 10, 40, on_disk=range(1, held + 1)),
+        Clip(3, "S03-01-001", "happiness", 1, 2, 4),
+    ]
+    index = read(mmew(clips), tmp_path)
+    if end is None:
+        assert rejected(index) == {"S02-02-007": "missing-frames"}
+        return
+    assert not index.rejected
+    assert index.videos[0].key_frames.offset == end
+    assert any("cut there" in note for note in index.notes)
 
 
 def test_half_of_the_frames_is_enough(tmp_path):
