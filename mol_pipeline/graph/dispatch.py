@@ -1,5 +1,6 @@
 """Between the ledger and Dask: begin what the ledger gives out, tell it what came back."""
 
+import contextlib
 import logging
 import time
 from asyncio import CancelledError as AsyncioCancelledError
@@ -8,6 +9,7 @@ from concurrent.futures import CancelledError
 from pathlib import Path
 
 from distributed import Client, Future, KilledWorker, as_completed
+from distributed.comm import CommClosedError
 
 from mol_pipeline.contract.errors import ConfigError, MolError, StageError
 from mol_pipeline.databases.index import SourceVideo
@@ -109,9 +111,12 @@ class Dispatcher:
                 self._hear(attempt, future)
                 future.release()
                 self._begin(crew, pool, futures)
-        except BaseException:
+        except BaseException as error:
             if futures and crew.client.status == "running":
-                crew.client.cancel(list(futures.values()), force=True)  # a scheduler of others
+                with contextlib.suppress(OSError):
+                    crew.client.cancel(list(futures.values()), force=True)  # a scheduler of others
+            if isinstance(error, CommClosedError):  # in the midst of a question to it
+                raise crew.loss("the connection to it was closed") from error
             raise
 
     def _examine(self, client: Client) -> None:
@@ -122,10 +127,14 @@ class Dispatcher:
         """
         if time.monotonic() < self._next_examination or client.status != "running":
             return
-        new = [address for address in client.nthreads() if address not in self._examined]
-        answers = (
-            client.run(eval, INTRODUCE_YOURSELF, workers=new, on_error="return") if new else {}
-        )
+        try:
+            new = [address for address in client.nthreads() if address not in self._examined]
+            answers = (
+                client.run(eval, INTRODUCE_YOURSELF, workers=new, on_error="return") if new else {}
+            )
+        except OSError as error:  # the scheduler is just being connected again, or gone
+            logger.debug("workers that joined are asked later (%s)", error)
+            return
         for address, answer in answers.items():
             if isinstance(answer, OSError):
                 continue  # it left before it could answer

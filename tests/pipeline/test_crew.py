@@ -2,13 +2,16 @@
 
 import signal
 import time
+from types import SimpleNamespace
 
 import pytest
 from distributed import as_completed
+from distributed.comm import CommClosedError
 
 from mol_pipeline.contract.errors import StageError
 from mol_pipeline.graph import ClusterOptions, cluster
 from mol_pipeline.graph.cluster import TASKS_PER_WORKER, Crew, connect
+from mol_pipeline.graph.dispatch import Dispatcher
 from tests.dask_over_tls import lone_scheduler
 
 
@@ -81,3 +84,23 @@ def test_a_local_scheduler_that_is_lost_is_named():
 
     with pytest.raises(StageError, match="the scheduler in this process is lost"):
         lose_it()
+
+
+@pytest.mark.parametrize("question", ["nthreads", "run"])
+def test_a_scheduler_that_dies_under_a_question_is_no_crash(question):
+    closed = CommClosedError("in <TCP>: ConnectionResetError: Connection reset by peer")
+    answers = {"nthreads": {"tcp://worker": 1}, "run": {}, question: closed}
+
+    def answer(name):
+        def method(*args, **options):
+            if isinstance(answers[name], Exception):
+                raise answers[name]
+            return answers[name]
+
+        return method
+
+    client = SimpleNamespace(status="running", nthreads=answer("nthreads"), run=answer("run"))
+    asker = SimpleNamespace(_next_examination=0.0, _examined=set())
+    Dispatcher._examine(asker, client)
+    assert asker._next_examination == 0.0  # asked again at once, when it is back
+    assert not asker._examined
