@@ -23,7 +23,8 @@ from typing import Any
 from distributed import Client, LocalCluster, as_completed
 
 from mol_pipeline.config import BuildConfig
-from mol_pipeline.contract.manifest import MANIFEST_NAME, KeyFrames, read_manifest
+from mol_pipeline.contract.manifest import KeyFrames
+from mol_pipeline.contract.manifest_file import MANIFEST_NAME, read_manifest
 from mol_pipeline.databases.index import SourceVideo
 from mol_pipeline.graph.cluster import TASKS_PER_WORKER
 

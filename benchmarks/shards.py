@@ -20,7 +20,7 @@ import h5py
 import hdf5plugin
 import numpy as np
 
-from mol_pipeline.contract.manifest import read_manifest
+from mol_pipeline.contract.manifest_file import read_manifest
 from mol_pipeline.shards.files import open_shard
 
 ARRAYS = ("frames", "flow", "landmarks")

@@ -22,14 +22,8 @@ import numpy as np
 from mol_model.clips.shards import ShardSet
 from mol_pipeline.contract.files import hash_document, hash_file
 from mol_pipeline.contract.labels import LABEL_MAPPINGS, labels_under_every_mapping
-from mol_pipeline.contract.manifest import (
-    ClassSet,
-    KeyFrames,
-    Manifest,
-    Provenance,
-    VideoRecord,
-    write_manifest,
-)
+from mol_pipeline.contract.manifest import ClassSet, KeyFrames, Manifest, Provenance, VideoRecord
+from mol_pipeline.contract.manifest_file import write_manifest
 from mol_pipeline.contract.shard_layout import CLIP_ARRAYS
 from mol_pipeline.contract.video_table import table_numbers, table_texts
 from mol_pipeline.shards.files import PreparedVideo, write_shard

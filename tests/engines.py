@@ -9,7 +9,7 @@ from pathlib import Path
 
 from distributed import LocalCluster
 
-from mol_pipeline.contract.manifest import MANIFEST_NAME
+from mol_pipeline.contract.manifest_file import MANIFEST_NAME
 from mol_pipeline.graph import ClusterOptions
 
 

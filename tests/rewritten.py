@@ -4,7 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mol_pipeline.contract.agreement import videos_by_shard
-from mol_pipeline.contract.manifest import Manifest, VideoRecord, read_manifest, write_manifest
+from mol_pipeline.contract.manifest import Manifest, VideoRecord
+from mol_pipeline.contract.manifest_file import read_manifest, write_manifest
 from mol_pipeline.contract.shard_layout import CLIP_ARRAYS
 from mol_pipeline.contract.video_table import table_numbers, table_texts
 from mol_pipeline.shards.files import PreparedVideo, write_shard

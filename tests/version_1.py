@@ -10,7 +10,12 @@ import numpy as np
 
 from mol_pipeline.contract.agreement import videos_by_shard
 from mol_pipeline.contract.files import hash_file
-from mol_pipeline.contract.manifest import HASH_FIELD, MANIFEST_NAME, read_manifest, write_manifest
+from mol_pipeline.contract.manifest_file import (
+    HASH_FIELD,
+    MANIFEST_NAME,
+    read_manifest,
+    write_manifest,
+)
 from mol_pipeline.contract.shard_layout import (
     CLIP_ARRAYS,
     KEY_FRAME_COLUMNS,

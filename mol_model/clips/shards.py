@@ -22,7 +22,8 @@ from mol_model.protocols.given import check_given_together
 from mol_model.protocols.mapping import common_mapping
 from mol_pipeline.contract.errors import ConfigError, ManifestError
 from mol_pipeline.contract.files import hash_document
-from mol_pipeline.contract.manifest import VideoRecord, read_manifest
+from mol_pipeline.contract.manifest import VideoRecord
+from mol_pipeline.contract.manifest_file import read_manifest
 from mol_pipeline.contract.parent import end_with_parent
 from mol_pipeline.contract.shard_guard import ShardGuard
 from mol_pipeline.contract.shard_layout import CLIP_ARRAYS_BY_NAME, HDF5_DAMAGE

@@ -25,7 +25,7 @@ from mol_model.training.checkpoint import load_model
 from mol_pipeline.config import BuildConfig
 from mol_pipeline.contract.errors import ConfigError
 from mol_pipeline.contract.files import write_atomically
-from mol_pipeline.contract.manifest import MANIFEST_NAME
+from mol_pipeline.contract.manifest_file import MANIFEST_NAME
 from mol_pipeline.contract.names import names_in_order
 from mol_pipeline.contract.settings import load_settings
 from mol_pipeline.stages.video import UNREACHABLE, Kernels, Rejection, SourceFault, load_kernels

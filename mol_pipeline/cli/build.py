@@ -155,7 +155,7 @@ def verify(
     With --repair the broken shards, and no others, are made anew from --root with the
     settings in the manifest.
     """
-    from mol_pipeline.contract.manifest import read_manifest
+    from mol_pipeline.contract.manifest_file import read_manifest
     from mol_pipeline.shards.files import directory_problems
     from mol_pipeline.shards.opening import check_against_shards
 

@@ -68,7 +68,7 @@ def index_command(
     details: bool,
 ) -> None:
     """List what a database holds, count it, name everything odd; decodes no image."""
-    from mol_pipeline.contract.manifest import write_atomically
+    from mol_pipeline.contract.files import write_atomically
     from mol_pipeline.databases.index_report import index_text
     from mol_pipeline.databases.unit_report import log_doubtful_units
 

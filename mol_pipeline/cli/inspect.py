@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="The manifest itself, as JSON.")
 def inspect(directory: Path, as_json: bool) -> None:
     """Say what is in the shards of DIRECTORY."""
-    from mol_pipeline.contract.manifest import manifest_bytes
+    from mol_pipeline.contract.manifest_file import manifest_bytes
     from mol_pipeline.shards.files import read_checked
 
     manifest = read_checked(directory)

@@ -25,7 +25,8 @@ from mol_pipeline.contract.labels import (
     LabelMapping,
     labels_under_every_mapping,
 )
-from mol_pipeline.contract.manifest import Manifest, ShardRecord, VideoRecord, read_manifest
+from mol_pipeline.contract.manifest import Manifest, ShardRecord, VideoRecord
+from mol_pipeline.contract.manifest_file import read_manifest
 from mol_pipeline.contract.shard_layout import FaceStatus, number_columns, text_columns
 from mol_pipeline.contract.video_table import table_numbers, table_texts
 

@@ -14,15 +14,8 @@ from mol_pipeline.contract.build_state import BuildState
 from mol_pipeline.contract.errors import REFUSALS, ConfigError, StageError, refusal_number
 from mol_pipeline.contract.files import hash_file
 from mol_pipeline.contract.holding import Busy, Hold
-from mol_pipeline.contract.manifest import (
-    MANIFEST_NAME,
-    Manifest,
-    Part,
-    Provenance,
-    RejectedVideo,
-    read_manifest,
-    write_manifest,
-)
+from mol_pipeline.contract.manifest import Manifest, Part, Provenance, RejectedVideo
+from mol_pipeline.contract.manifest_file import MANIFEST_NAME, read_manifest, write_manifest
 from mol_pipeline.contract.rejections import UNFINISHED
 from mol_pipeline.databases.index import DatabaseIndex
 from mol_pipeline.graph.cluster import ClusterOptions, connect, dashboard

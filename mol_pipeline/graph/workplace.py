@@ -36,13 +36,8 @@ from mol_pipeline.contract.files import (
     write_atomically,
 )
 from mol_pipeline.contract.holding import Busy, Hold, held
-from mol_pipeline.contract.manifest import (
-    MANIFEST_NAME,
-    Record,
-    RejectedVideo,
-    ShardRecord,
-    VideoRecord,
-)
+from mol_pipeline.contract.manifest import Record, RejectedVideo, ShardRecord, VideoRecord
+from mol_pipeline.contract.manifest_file import MANIFEST_NAME
 from mol_pipeline.graph.run_folder import Outcome, RunFolder
 
 LASTING = frozenset(

@@ -7,7 +7,8 @@ from typing import Any
 
 from mol_pipeline.contract.errors import ConfigError
 from mol_pipeline.contract.files import hash_file, write_atomically
-from mol_pipeline.contract.manifest import MANIFEST_NAME, Manifest
+from mol_pipeline.contract.manifest import Manifest
+from mol_pipeline.contract.manifest_file import MANIFEST_NAME
 
 
 def write_croissant(directory: Path, manifest: Manifest, path: Path) -> None:

@@ -16,12 +16,8 @@ from numpy.typing import NDArray
 from mol_pipeline.contract.agreement import manifest_problems, videos_by_shard
 from mol_pipeline.contract.errors import ManifestError
 from mol_pipeline.contract.files import atomically, hash_file, is_plain_file
-from mol_pipeline.contract.manifest import (
-    MANIFEST_NAME,
-    Manifest,
-    ShardRecord,
-    read_manifest,
-)
+from mol_pipeline.contract.manifest import Manifest, ShardRecord
+from mol_pipeline.contract.manifest_file import MANIFEST_NAME, read_manifest
 from mol_pipeline.contract.shard_layout import (
     CLIP_ARRAYS,
     HDF5_DAMAGE,

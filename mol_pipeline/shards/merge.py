@@ -22,9 +22,8 @@ from mol_pipeline.contract.manifest import (
     RejectedVideo,
     ShardRecord,
     VideoRecord,
-    read_manifest,
-    write_manifest,
 )
+from mol_pipeline.contract.manifest_file import read_manifest, write_manifest
 from mol_pipeline.contract.rejections import NOT_HERE, UNFINISHED
 from mol_pipeline.shards.files import shard_problems
 from mol_pipeline.shards.opening import check_against_shards

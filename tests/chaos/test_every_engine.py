@@ -22,7 +22,7 @@ from distributed import Client, LocalCluster, Security
 
 from mol_pipeline.config import BuildConfig, SamplingConfig, ShardConfig
 from mol_pipeline.contract.errors import StageError
-from mol_pipeline.contract.manifest import MANIFEST_NAME
+from mol_pipeline.contract.manifest_file import MANIFEST_NAME
 from mol_pipeline.databases.adapters.custom import Custom
 from mol_pipeline.databases.adapters.samm import Samm
 from mol_pipeline.databases.demo import write_demo

@@ -15,7 +15,8 @@ import pytest
 from click.testing import CliRunner
 
 from mol_pipeline.cli import main
-from mol_pipeline.contract.manifest import MANIFEST_NAME, Manifest
+from mol_pipeline.contract.manifest import Manifest
+from mol_pipeline.contract.manifest_file import MANIFEST_NAME
 from mol_pipeline.databases.names import DATABASES
 from mol_pipeline.databases.registry import ADAPTERS
 from tests.fakes import FakeClip, write_samm_tree

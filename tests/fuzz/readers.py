@@ -32,7 +32,7 @@ from mol_model.training.release_import import import_release_file
 from mol_pipeline.config import BuildConfig
 from mol_pipeline.contract.files import hash_document
 from mol_pipeline.contract.index_document import read_index
-from mol_pipeline.contract.manifest import HASH_FIELD, MANIFEST_NAME, read_manifest
+from mol_pipeline.contract.manifest_file import HASH_FIELD, MANIFEST_NAME, read_manifest
 from mol_pipeline.contract.settings import dump_settings, load_settings
 from mol_pipeline.databases.registry import ADAPTERS
 from mol_pipeline.graph.batch import BatchSettings

@@ -8,14 +8,8 @@ import numpy as np
 
 from mol_pipeline.contract.files import hash_document
 from mol_pipeline.contract.labels import EMOTION, LABEL_MAPPINGS, labels_under_every_mapping
-from mol_pipeline.contract.manifest import (
-    ClassSet,
-    KeyFrames,
-    Manifest,
-    Provenance,
-    VideoRecord,
-    write_manifest,
-)
+from mol_pipeline.contract.manifest import ClassSet, KeyFrames, Manifest, Provenance, VideoRecord
+from mol_pipeline.contract.manifest_file import write_manifest
 from mol_pipeline.contract.shard_layout import ALIGNED_PX
 from mol_pipeline.contract.unit_notation import ACTION_UNITS, read_action_units
 from mol_pipeline.contract.video_table import table_numbers, table_texts

@@ -24,7 +24,7 @@ from mol_model.scoring.predictions import VideoPrediction
 from mol_model.scoring.units import PUBLISHED, binary_f1, published_units, unit_scores
 from mol_model.training.optimiser import unit_weights
 from mol_model.training.step import known_share
-from mol_pipeline.contract.manifest import MANIFEST_NAME, read_manifest
+from mol_pipeline.contract.manifest_file import MANIFEST_NAME, read_manifest
 from tests.in_process import invoke
 from tests.model.shard_fixture import write_shards
 

@@ -10,7 +10,7 @@ from mol_model.clips.batch import ClipBatch
 from mol_model.clips.shards import ShardSet
 from mol_model.clips.views import MIRRORED, Normalisation, View, apply_view, centre_view
 from mol_pipeline.contract.errors import ConfigError, ManifestError
-from mol_pipeline.contract.manifest import MANIFEST_NAME
+from mol_pipeline.contract.manifest_file import MANIFEST_NAME
 from tests.model.shard_fixture import write_shards
 
 PLAIN = Normalisation(0.0, 1.0)

@@ -8,7 +8,8 @@ from mol_model.clips.shards import ShardSet
 from mol_model.config.settings import ProtocolConfig
 from mol_model.protocols.plan import plan_folds
 from mol_pipeline.contract.errors import ConfigError
-from mol_pipeline.contract.manifest import Part, read_manifest, write_manifest
+from mol_pipeline.contract.manifest import Part
+from mol_pipeline.contract.manifest_file import read_manifest, write_manifest
 from tests.model.shard_fixture import write_shards
 
 

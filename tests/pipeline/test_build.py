@@ -11,7 +11,7 @@ from distributed import LocalCluster
 
 from mol_pipeline.config import BuildConfig, SamplingConfig, ShardConfig
 from mol_pipeline.contract.errors import ConfigError
-from mol_pipeline.contract.manifest import MANIFEST_NAME, read_manifest
+from mol_pipeline.contract.manifest_file import MANIFEST_NAME, read_manifest
 from mol_pipeline.contract.shard_layout import CLIP_ARRAYS
 from mol_pipeline.databases.adapters.samm import Samm
 from mol_pipeline.graph import ClusterOptions, build

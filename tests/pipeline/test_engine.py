@@ -19,7 +19,7 @@ from mol_pipeline.config import (
     ShardConfig,
 )
 from mol_pipeline.contract.errors import ConfigError, SourceError, StageError
-from mol_pipeline.contract.manifest import MANIFEST_NAME
+from mol_pipeline.contract.manifest_file import MANIFEST_NAME
 from mol_pipeline.databases.adapters.samm import Samm
 from mol_pipeline.graph import build, tasks
 from mol_pipeline.graph import fitness as fitness_module

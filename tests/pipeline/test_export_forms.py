@@ -11,7 +11,7 @@ import pytest
 
 from mol_pipeline.cli import main
 from mol_pipeline.contract.action_units import CD6ME_UNITS, UNIT_NAMES
-from mol_pipeline.contract.manifest import read_manifest
+from mol_pipeline.contract.manifest_file import read_manifest
 from mol_pipeline.databases.names import DATABASES
 from tests.in_process import invoke
 from tests.model.shard_fixture import write_shards

@@ -18,7 +18,7 @@ from distributed import as_completed
 
 from mol_pipeline.config import BuildConfig, SamplingConfig, ShardConfig
 from mol_pipeline.contract.errors import ConfigError, StageError
-from mol_pipeline.contract.manifest import MANIFEST_NAME, read_manifest
+from mol_pipeline.contract.manifest_file import MANIFEST_NAME, read_manifest
 from mol_pipeline.databases.adapters.samm import Samm
 from mol_pipeline.graph import ClusterOptions, build
 from mol_pipeline.graph import cluster as cluster_module

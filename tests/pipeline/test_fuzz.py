@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mol_model.clips.shards import ShardSet
 from mol_pipeline.contract.errors import MolError
 from mol_pipeline.contract.index_document import read_index
-from mol_pipeline.contract.manifest import MANIFEST_NAME, read_manifest
+from mol_pipeline.contract.manifest_file import MANIFEST_NAME, read_manifest
 from mol_pipeline.databases.adapters.affwild2 import read_labels
 from mol_pipeline.databases.registry import ADAPTERS
 from mol_pipeline.shards.files import open_shard, shard_problems

@@ -13,7 +13,7 @@ from mol_model.clips.shards import ShardSet
 from mol_pipeline.cli import main
 from mol_pipeline.contract.errors import ManifestError
 from mol_pipeline.contract.files import hash_file
-from mol_pipeline.contract.manifest import MANIFEST_NAME, read_manifest, write_manifest
+from mol_pipeline.contract.manifest_file import MANIFEST_NAME, read_manifest, write_manifest
 from mol_pipeline.contract.shard_layout import CLIP_ARRAYS, VIDEO_TABLE
 from mol_pipeline.shards.files import directory_problems
 from mol_pipeline.shards.opening import open_shard

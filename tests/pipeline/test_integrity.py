@@ -19,10 +19,10 @@ from mol_model.clips.source import open_source
 from mol_pipeline.contract import shard_guard
 from mol_pipeline.contract.errors import ManifestError
 from mol_pipeline.contract.files import hash_document, hash_file
-from mol_pipeline.contract.manifest import (
+from mol_pipeline.contract.manifest import Manifest
+from mol_pipeline.contract.manifest_file import (
     HASH_FIELD,
     MANIFEST_NAME,
-    Manifest,
     manifest_bytes,
     read_manifest,
     write_manifest,

@@ -6,7 +6,7 @@ from click.testing import CliRunner
 
 from mol_pipeline.cli import main
 from mol_pipeline.config import BuildConfig, SamplingConfig
-from mol_pipeline.contract.manifest import read_manifest
+from mol_pipeline.contract.manifest_file import read_manifest
 from mol_pipeline.databases.demo import write_demo
 from mol_pipeline.databases.demo.layouts import LAYOUTS
 from mol_pipeline.databases.names import DATABASES

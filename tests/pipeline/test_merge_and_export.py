@@ -13,16 +13,8 @@ import pytest
 
 from mol_pipeline.cli import main
 from mol_pipeline.contract.errors import ConfigError, ManifestError
-from mol_pipeline.contract.manifest import (
-    MANIFEST_NAME,
-    ClassSet,
-    Correction,
-    IndexOptions,
-    Part,
-    RejectedVideo,
-    read_manifest,
-    write_manifest,
-)
+from mol_pipeline.contract.manifest import ClassSet, Correction, IndexOptions, Part, RejectedVideo
+from mol_pipeline.contract.manifest_file import MANIFEST_NAME, read_manifest, write_manifest
 from mol_pipeline.graph.ledger import shard_members
 from mol_pipeline.shards.merge import merge
 from tests.fakes import FakeClip, write_samm_tree

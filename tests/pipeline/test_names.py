@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mol_pipeline.cli import main
-from mol_pipeline.contract.manifest import read_manifest
+from mol_pipeline.contract.manifest_file import read_manifest
 from mol_pipeline.contract.names import (
     DASHED,
     MOST_BYTES,

@@ -8,10 +8,10 @@ import torch
 from mol_model.clips.shards import ShardSet
 from mol_pipeline.cli import main
 from mol_pipeline.contract.errors import ManifestError
-from mol_pipeline.contract.manifest import (
+from mol_pipeline.contract.manifest import Manifest
+from mol_pipeline.contract.manifest_file import (
     HASH_FIELD,
     MANIFEST_NAME,
-    Manifest,
     manifest_bytes,
     read_manifest,
     write_manifest,

@@ -7,7 +7,7 @@ import numpy as np
 from click.testing import CliRunner
 
 from mol_pipeline.cli import main
-from mol_pipeline.contract.manifest import read_manifest
+from mol_pipeline.contract.manifest_file import read_manifest
 from tests.fakes import face_photograph
 from tests.sources import write_film
 

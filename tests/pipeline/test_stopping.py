@@ -12,7 +12,7 @@ import pytest
 
 from mol_pipeline.cli import main as cli
 from mol_pipeline.contract.errors import StoppedOnRequest
-from mol_pipeline.contract.manifest import MANIFEST_NAME
+from mol_pipeline.contract.manifest_file import MANIFEST_NAME
 from tests.fakes import FakeClip, write_samm_tree
 from tests.in_process import invoke
 
