@@ -24,7 +24,7 @@ from tests.rewritten import rewrite
 CLIPS = [
     FakeClip("006_1_1", 5, 6, 8, "Anger", shift_px=2),
     FakeClip("006_1_2", 9999, 10000, 10000, "Happiness"),
-    FakeClip("007_1_1", 1, 2, 3, "Other", frames=[1]),
+    FakeClip("007_1_1", 1, 2, 2, "Other", frames=[1]),
     FakeClip("008_1_1", 20, 21, 21, "Contempt"),
     FakeClip("009_1_1", 1, 2, 2, "Surprise", damaged=frozenset({2})),
     FakeClip("010_1_1", 1, 2, 2, "Surprise"),
