@@ -7,7 +7,9 @@ DEMO ?= demo-output
 SUBJECTS ?= 8
 FIT ?=
 
-.PHONY: demo test trust test-engines test-slurm test-images check fix constraints clean
+INPUTS ?= 100000
+
+.PHONY: demo test trust fuzz test-engines test-slurm test-images check fix constraints clean
 
 # The main job on synthetic faces: render, prepare, train and test, report.
 demo: $(VENV)/.installed
@@ -29,6 +31,10 @@ test: check
 # The long tests of what docs/trust.md promises: kills, flips, fuzz, hostile files. 15 minutes.
 trust: $(VENV)/.installed
 	$(BIN)/python -m tests.trust --page docs/trust.md --out benchmarks/results/trust.json
+
+# Damaged documents for every reader: hours. INPUTS=10000 for fewer.
+fuzz: $(VENV)/.installed
+	MOL_FUZZ_INPUTS=$(INPUTS) $(BIN)/python -m pytest -q tests/fuzz
 
 # The same bytes on every engine and in every weather; prints a table. TABLE="--out FILE" keeps it.
 test-engines: $(VENV)/.installed
