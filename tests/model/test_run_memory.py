@@ -108,7 +108,7 @@ def test_tests_are_of_full_float32_whatever_the_training_asked_for(
 ):
     data, config, folds = prepared
     before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
-    set_precision(TrainingConfig(precision=precision), types.SimpleNamespace(type="cuda"))
+    set_precision(TrainingConfig(precision=precision), torch.device("cuda"))
     asked = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     assert asked == (("highest", False) if precision == "float32" else ("high", True))
     seen = set()

@@ -271,7 +271,7 @@ def test_weights_of_the_release_are_tested_as_the_release_normalises(run, tmp_pa
 
 
 def test_classes_that_a_fold_cannot_learn_and_people_of_one_video_are_noted(run):
-    one, other = [SimpleNamespace(person=p, label=k) for k, p in enumerate("ab")]
+    one, other = [SimpleNamespace(person=p, label=k, holds=(k,)) for k, p in enumerate("ab")]
     data = SimpleNamespace(samples=[one, one, other], classes=("x", "y"))
     fold = SimpleNamespace(name="b", train=(0, 1), test=(2,))
     notes = _notes(data, run.config, [fold])

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mol_pipeline.cli import main as cli
+from mol_pipeline import cli
 from mol_pipeline.contract.errors import StoppedOnRequest
 from mol_pipeline.contract.manifest_file import MANIFEST_NAME
 from tests.fakes import FakeClip, write_samm_tree
@@ -37,7 +37,7 @@ def test_a_signal_while_the_database_is_indexed(root, tmp_path, monkeypatch, how
         os.kill(os.getpid(), getattr(signal, how))
         time.sleep(60)
 
-    monkeypatch.setattr(cli, "_index", slow_index)
+    monkeypatch.setattr(cli.build, "read_index", slow_index)
     number = getattr(signal, how)
     before = signal.signal(number, signal.SIG_DFL)  # the tests themselves may run under nohup
     try:
@@ -50,7 +50,7 @@ def test_a_signal_while_the_database_is_indexed(root, tmp_path, monkeypatch, how
 
 
 def test_under_nohup_a_terminal_that_closes_changes_nothing(root, tmp_path, monkeypatch):
-    monkeypatch.setattr(cli, "_index", lambda *arguments: os.kill(os.getpid(), signal.SIGHUP))
+    monkeypatch.setattr(cli.build, "read_index", lambda *arguments: os.kill(os.getpid(), signal.SIGHUP))
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with pytest.raises(AttributeError):  # of the index that is none: the command went on
