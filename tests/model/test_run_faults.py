@@ -338,7 +338,9 @@ def test_a_run_continues_with_other_settings_that_change_no_number(prepared, onc
 
 
 @pytest.mark.parametrize("number", STOP_SIGNALS)
-@pytest.mark.parametrize("moment", ["resolve_settings", "load_data", "open_source", "evaluate_fold"])
+@pytest.mark.parametrize(
+    "moment", ["resolve_settings", "load_data", "open_source", "evaluate_fold"]
+)
 def test_a_stop_signal_at_any_moment_ends_with_words_and_code(
     prepared, tmp_path, monkeypatch, number, moment
 ):

@@ -50,7 +50,9 @@ def test_a_signal_while_the_database_is_indexed(root, tmp_path, monkeypatch, how
 
 
 def test_under_nohup_a_terminal_that_closes_changes_nothing(root, tmp_path, monkeypatch):
-    monkeypatch.setattr(cli.build, "read_index", lambda *arguments: os.kill(os.getpid(), signal.SIGHUP))
+    monkeypatch.setattr(
+        cli.build, "read_index", lambda *arguments: os.kill(os.getpid(), signal.SIGHUP)
+    )
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with pytest.raises(AttributeError):  # of the index that is none: the command went on
