@@ -133,7 +133,7 @@ def write_card(directory: Path) -> Path:
     """
     metrics = _read(directory, METRICS_NAME)
     seeds = metrics.get("seeds") or [metrics.get("seed", 0)]
-    of_one = seed_directory(directory, seeds[0]) if "seeds" in metrics else directory
+    of_one = seed_directory(directory, seeds[0]) if metrics.get("seeds") else directory
     run, first = _read(of_one, RUN_NAME), _read(of_one, METRICS_NAME)
     config = load_settings(RunConfig, of_one / SETTINGS_NAME)
     parts = (
@@ -204,7 +204,9 @@ def _rows(spread: Mapping[str, Any], first: Mapping[str, Any]) -> list[dict[str,
 def _read(directory: Path, name: str) -> dict[str, Any]:
     kind, needs = (Metrics, NEEDED) if name == METRICS_NAME else (RunDocument, ("config_hash",))
     try:
-        return read_checked(directory / name, kind, ConfigError, "run it again", needs=needs)
+        found = read_checked(directory / name, kind, ConfigError, "run it again", needs=needs)
+        # What an earlier version did not write is what the document says of its absence.
+        return {**kind.model_construct().model_dump(), **found}
     except FileNotFoundError:
         raise ConfigError(
             f"{directory}: holds no finished run (no {name}); run 'moltrain fit --out {directory}' "
