@@ -32,6 +32,7 @@ from mol_pipeline.contract.settings import load_settings
 
 NEEDED = ("protocol", "databases", "classes", "folds", "videos", "selection", "selection_means")
 """What the card says of a run's scores."""
+_DEFAULTS = Metrics().model_dump(include={"folds_of_protocol", "shuffled_labels", "synthetic"})
 DECIMALS = 2
 """Of every score, beside its spread over seeds."""
 
@@ -204,9 +205,11 @@ def _rows(spread: Mapping[str, Any], first: Mapping[str, Any]) -> list[dict[str,
 def _read(directory: Path, name: str) -> dict[str, Any]:
     kind, needs = (Metrics, NEEDED) if name == METRICS_NAME else (RunDocument, ("config_hash",))
     try:
-        found = read_checked(directory / name, kind, ConfigError, "run it again", needs=needs)
+        found: dict[str, Any] = read_checked(
+            directory / name, kind, ConfigError, "run it again", needs=needs
+        )
         # What an earlier version did not write is what the document says of its absence.
-        return {**kind.model_construct().model_dump(), **found}
+        return (_DEFAULTS if name == METRICS_NAME else {}) | found
     except FileNotFoundError:
         raise ConfigError(
             f"{directory}: holds no finished run (no {name}); run 'moltrain fit --out {directory}' "
