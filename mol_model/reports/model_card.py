@@ -32,7 +32,8 @@ from mol_pipeline.contract.settings import load_settings
 
 NEEDED = ("protocol", "databases", "classes", "folds", "videos", "selection", "selection_means")
 """What the card says of a run's scores."""
-_DEFAULTS = Metrics().model_dump(include={"folds_of_protocol", "shuffled_labels", "synthetic"})
+_ABSENT = Metrics().model_dump(exclude_none=True)
+"""What the document says of what an earlier version did not write."""
 DECIMALS = 2
 """Of every score, beside its spread over seeds."""
 
@@ -208,8 +209,7 @@ def _read(directory: Path, name: str) -> dict[str, Any]:
         found: dict[str, Any] = read_checked(
             directory / name, kind, ConfigError, "run it again", needs=needs
         )
-        # What an earlier version did not write is what the document says of its absence.
-        return (_DEFAULTS if name == METRICS_NAME else {}) | found
+        return (_ABSENT if name == METRICS_NAME else {}) | found
     except FileNotFoundError:
         raise ConfigError(
             f"{directory}: holds no finished run (no {name}); run 'moltrain fit --out {directory}' "

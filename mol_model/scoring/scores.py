@@ -4,6 +4,7 @@ Pages, cards, texts and tables are drawn from here. Nothing is imported: whoever
 that are on disk waits for nothing.
 """
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -67,14 +68,14 @@ class Score:
         return f"{self.factor * value:.{digits}f} {self.unit}"
 
 
-def _recognition(key: str, short: str, title: str) -> Score:
-    trivial = Trivial("majority class", "majority_class", key)
-    return Score(key, "recognition", short, short, title, 100, "%", 1, "higher", trivial)
+def _share(task: Task, trivial: str, key: str, short: str, title: str) -> Score:
+    """A share of 1 that is told in percent; the trivial answer's has the same key in its part."""
+    least = Trivial(trivial, trivial.replace(" ", "_"), key)
+    return Score(key, task, short, short, title, 100, "%", 1, "higher", least)
 
 
-def _units(key: str, short: str, title: str) -> Score:
-    trivial = Trivial("always yes", "always_yes", key)
-    return Score(key, "action_units", short, short, title, 100, "%", 1, "higher", trivial)
+_recognition = functools.partial(_share, "recognition", "majority class")
+_units = functools.partial(_share, "action_units", "always yes")
 
 
 ALL_SCORES = (

@@ -4,7 +4,7 @@ Everything drawn by chance in a step follows from (seed, fold, step), so a run t
 stopped continues to the same numbers without any state of a generator.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -184,12 +184,12 @@ class _FoldTraining:
             self.directory.mkdir(parents=True, exist_ok=True)
             self.model.train()
             plan, part = self._plan()
-            left = [plan.at(step)[part] for step in range(start, steps)]
+            whole = [plan.at(step) for step in range(start, steps)]
             with (
                 MetricLog(self.directory, keep_steps=start, write=distributed.rank() == 0) as log,
-                closing(self.source.batches(left)) as batches,
+                closing(self.source.batches([clips[part] for clips in whole])) as batches,
             ):
-                self._loop(start, plan, part, batches, log)
+                self._loop(start, whole, part, batches, log)
             # The state of Adam is of no more use.
             self._save(steps, keep_optimiser=False)
         distributed.wait()
@@ -212,7 +212,7 @@ class _FoldTraining:
     def _loop(
         self,
         start: int,
-        plan: BatchPlan,
+        plan: Sequence[list[int]],
         part: slice,
         batches: Iterator[ClipBatch],
         log: MetricLog,
@@ -220,10 +220,9 @@ class _FoldTraining:
         training = self.config.training
         pending: _Pending | None = None
         pace = Pace()
-        for step in range(start, training.steps):
+        for step, whole in enumerate(plan, start):
             with pace.waiting():
                 batch = next(batches)
-            whole = plan.at(step)
             terms = self._step(step, whole, part, batch)
             self._look_at(pending)
             pending = _Pending(step, batch.clips, terms)

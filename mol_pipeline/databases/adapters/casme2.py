@@ -56,11 +56,7 @@ class Casme2(Adapter):
 
     def _read(self, request: IndexRequest) -> DatabaseIndex:
         """List the clips of CASME II."""
-        builder = IndexBuilder(
-            self.name,
-            request,
-            rank=_rank,
-        )
+        builder = IndexBuilder(self.name, request, rank=_rank)
         table, rows = builder.tables.read(TABLE)
         edition = _edition(rows)
         rows = _with_objective_classes(builder, rows)

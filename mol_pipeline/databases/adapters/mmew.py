@@ -40,11 +40,7 @@ class Mmew(Adapter):
 
     def _read(self, request: IndexRequest) -> DatabaseIndex:
         """List MMEW's clips."""
-        builder = IndexBuilder(
-            self.name,
-            request,
-            rank=_rank,
-        )
+        builder = IndexBuilder(self.name, request, rank=_rank)
         table, rows = builder.tables.read(TABLE)
         for row in rows:
             clip = row.text("filename")
