@@ -118,11 +118,12 @@ def test_a_stop_signal_cancels_jobs_that_wait(slurm, tmp_path):
 
 PROGRAMS = {
     "molprep": """#!{python}
-import pathlib, signal, sys, time
+import os, pathlib, signal, sys, time
 def stop(*_):
     sys.exit({code})
 signal.signal(signal.SIGTERM, stop)
-pathlib.Path("ready").write_text(repr(sys.argv))
+pathlib.Path("almost").write_text(repr(sys.argv))
+os.replace("almost", "ready")  # whoever sees the file finds it whole
 time.sleep(60)
 """,
     "scontrol": '#!/bin/sh\necho "$@" >> requeued\n',
