@@ -16,6 +16,12 @@ from mol_pipeline.contract.shard_layout import ALIGNED_PX
 
 NETWORKS: dict[str, str] = {
     "mol": "mol_model.networks.mol.definition:network",
+    "ststnet": "mol_model.networks.ststnet:network",
+    "off-apexnet": "mol_model.networks.off_apexnet:network",
+    "sssnet": "mol_model.networks.sssnet:network",
+    "rcn-a": "mol_model.networks.rcn:network",
+    "htnet": "mol_model.networks.htnet:network",
+    "mmnet": "mol_model.networks.mmnet:network",
 }
 """Networks that come with the project: name to `module:attribute`."""
 
