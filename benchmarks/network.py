@@ -194,7 +194,7 @@ def main() -> None:
     model, clips = make(options.preset, options.batch, "cpu")
     model.eval()
     with torch.no_grad():
-        pairs = zip(model(clips), straightforward(model, clips), strict=True)
+        pairs = zip(model(clips)[:3], straightforward(model, clips)[:3], strict=True)
         difference = max(float((a - b).abs().max()) for a, b in pairs)
     print(f"largest difference of the two outputs in eval mode: {difference:.2e}")
     model.train()

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mol_model.networks.interface import Estimates
 from mol_model.networks.mol.blocks import (
     ChannelCorrespondenceConvolution,
     F5CBlock,
@@ -17,7 +18,7 @@ from mol_model.networks.mol.blocks import (
 from mol_model.networks.mol.blocks.fcc import DirectionalConvolution
 from mol_model.networks.mol.heads import FlowHead
 from mol_model.networks.mol.heads.flow import SLOPE
-from mol_model.networks.mol.network import MOL, MOLOutput
+from mol_model.networks.mol.network import MOL
 
 
 def directional(block: DirectionalConvolution, x: Tensor) -> Tensor:
@@ -101,7 +102,7 @@ def flow(head: FlowHead, frames: Tensor, first: Tensor, second: Tensor) -> Tenso
     return head.predictions[-1](x)
 
 
-def straightforward(model: MOL, clips: Tensor) -> MOLOutput:
+def straightforward(model: MOL, clips: Tensor) -> Estimates:
     """The whole network, pair by pair."""
     if model.expression is None or model.flow is None or model.landmarks is None:
         raise TypeError("the straightforward version needs all three heads")
@@ -115,7 +116,7 @@ def straightforward(model: MOL, clips: Tensor) -> MOLOutput:
         maps += [first, second]
         flows.append(flow(model.flow, clips[:, k : k + 2], first, second))
         points.append(model.landmarks(second))
-    return MOLOutput(
+    return Estimates(
         expression=model.expression(torch.stack(maps, dim=-1)),
         flow=torch.stack(flows, dim=1),
         landmarks=torch.stack(points, dim=1),

@@ -29,7 +29,7 @@ from mol_model.clips.source import open_source
 from mol_model.clips.sums import clip_statistics
 from mol_model.clips.views import Normalisation, apply_view, centre_view
 from mol_model.config.settings import PRESETS, RunConfig
-from mol_model.networks.mol.build import build_network
+from mol_model.networks.build import build
 from mol_model.protocols.folds import Fold
 from mol_model.runs.run import fit_to_data, load_data
 from mol_model.training.fold import model_loss, train_fold
@@ -104,7 +104,8 @@ def loops_on(shards: Path, config: RunConfig, device: torch.device, steps: int) 
     """Seconds of a step of the straightforward loops, forward, backward and Adam."""
     data = load_data([shards], None, config)
     config = fit_to_data(config, data)
-    model = build_network(config.model).to(device)
+    network = build(config).to(device)
+    model: Any = network.module
     optimiser = make_optimiser(model, config.training, device)
     size = config.training.batch_size
     batch = data.read([i % len(data.video_of_clip) for i in range(size)]).to(device)
@@ -119,7 +120,7 @@ def loops_on(shards: Path, config: RunConfig, device: torch.device, steps: int) 
     for _ in range(steps + 1):
         start = time.perf_counter()
         optimiser.zero_grad(set_to_none=True)
-        model_loss(Loops(), inputs, config).total.backward()
+        model_loss(network.through(Loops()), inputs, config)["total"].backward()
         optimiser.step()
         if device.type == "cuda":
             torch.cuda.synchronize()
@@ -129,12 +130,14 @@ def loops_on(shards: Path, config: RunConfig, device: torch.device, steps: int) 
 
 def flops_of_a_step(config: RunConfig, device: torch.device) -> int:
     """Floating-point operations of forward and backward of a batch."""
-    model = build_network(config.model).to(device)
+    model: Any = build(config).to(device).module
     side = config.model.crop_px
     clips = torch.randn(1, config.model.frames, side, side, device=device)
     with FlopCounterMode(display=False) as counter:
         outputs = model(clips)
-        torch.stack([one.float().square().mean() for one in outputs]).sum().backward()
+        torch.stack(
+            [one.float().square().mean() for one in outputs if one is not None]
+        ).sum().backward()
     return counter.get_total_flops() * config.training.batch_size
 
 

@@ -25,7 +25,10 @@ class RunRequest:
 
     shards: tuple[Path, ...]
     options: RunOptions
-    preset: str = "paper"
+    network: str | None = None
+    """None: that of the file of settings, or MOL."""
+    preset: str | None = None
+    """None: the network's first."""
     classes: str | None = None
     config_file: Path | None = None
     overrides: tuple[str, ...] = ()
@@ -40,7 +43,7 @@ class RunRequest:
             ConfigError: If one is unknown or wrong.
         """
         seed = self.seeds[0] if len(self.seeds) == 1 else None
-        return resolve_settings(self.preset, self.config_file, self.overrides, seed)
+        return resolve_settings(self.preset, self.config_file, self.overrides, seed, self.network)
 
 
 def launch(

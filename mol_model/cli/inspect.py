@@ -5,9 +5,9 @@ from pathlib import Path
 
 import click
 
-from mol_model.cli.options import FOLDER
+from mol_model.cli.options import FOLDER, PRESET
 from mol_model.cli.program import main
-from mol_model.config.names import FLAVOURS, PRESET_NAMES, PROTOCOLS
+from mol_model.config.names import FLAVOURS, PROTOCOLS
 
 
 @main.command()
@@ -91,13 +91,12 @@ def folds(
 
 
 @main.command()
-@click.option("--preset", type=click.Choice(PRESET_NAMES), default="paper", show_default=True)
+@click.option("--network", metavar="NAME", help="See 'moltrain networks'; default: mol.")
+@PRESET
 @click.option(
     "--flavour",
     type=click.Choice(FLAVOURS),
-    default="paper",
-    show_default=True,
-    help="The paper's equations, or what the authors' released code computes.",
+    help="Of MOL: the paper's equations, or what the authors' released code computes.",
 )
 @click.option(
     "--set",
@@ -107,14 +106,20 @@ def folds(
     help="Override a setting of the network, e.g. use_flow=false.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-def model(preset: str, flavour: str, overrides: tuple[str, ...], as_json: bool) -> None:
-    """Print the layers of the network, their shapes and parameters, and what a clip costs."""
-    from mol_model.config.settings import PRESETS, ModelConfig
-    from mol_model.networks.mol.summary import summarise
-    from mol_pipeline.contract.settings import load_settings
+def model(
+    network: str | None,
+    preset: str | None,
+    flavour: str | None,
+    overrides: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Print the layers of a network, their shapes and parameters, and what a clip costs."""
+    from mol_model.config.settings import resolve_settings
+    from mol_model.networks.summary import summarise
 
-    base = PRESETS[preset].model.model_dump(mode="json") | {"flavour": flavour}
-    summary = summarise(load_settings(ModelConfig, None, overrides, base=base))
+    words = [f"model.flavour={flavour}"] if flavour else []
+    words += [f"model.{word.removeprefix('network.')}" for word in overrides]
+    summary = summarise(resolve_settings(preset, None, tuple(words), network=network))
     if as_json:
         click.echo(json.dumps(summary, indent=1))
         return
@@ -127,6 +132,25 @@ def model(preset: str, flavour: str, overrides: tuple[str, ...], as_json: bool) 
         click.echo(f"{name:<12}{count:>14,}")
     click.echo(f"{'in all':<12}{summary['parameters']:>14,} parameters")
     click.echo(f"{summary['gflop_per_clip']:.2f} GFLOP for the forward pass of one clip")
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def networks(as_json: bool) -> None:
+    """List the networks that come with the project, what they see, and who published them.
+
+    Parameters are those of five classes and of each network's first preset. Your own network is
+    named as my_module:network: docs/your-own-network.md.
+    """
+    from mol_model.networks.listing import list_networks
+
+    rows = list_networks()
+    if as_json:
+        click.echo(json.dumps([vars(row) for row in rows], indent=1))
+        return
+    for row in rows:
+        click.echo(f"{row.name:<14}{row.parameters:>13,} parameters   {', '.join(row.views)}")
+        click.echo(f"{'':<14}presets {', '.join(row.presets)}; {row.source}")
 
 
 @main.command("import-release")

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from mol_model.config.names import PRECISIONS, PRESET_NAMES, SELECTION_NAMES
+from mol_model.config.names import PRECISIONS, SELECTION_NAMES
 from mol_model.runs.options import RunOptions
 
 FOLDER = click.Path(path_type=Path)
@@ -22,16 +22,21 @@ SHARDS = click.option(
 DEVICE = click.option(
     "--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."
 )
+PRESET = click.option(
+    "--preset",
+    metavar="NAME",
+    help="Of MOL paper (full size) or tiny (narrow layers for a CPU); other networks have their "
+    "own; default: the network's first.",
+)
 RUN_OPTIONS: tuple[Callable[[Any], Any], ...] = (
     SHARDS,
     click.option("--out", type=FOLDER, required=True, help="Directory of the run."),
     click.option(
-        "--preset",
-        type=click.Choice(PRESET_NAMES),
-        default="paper",
-        show_default=True,
-        help="paper: full size; tiny: narrow layers for a CPU.",
+        "--network",
+        metavar="NAME",
+        help="A name that 'moltrain networks' lists, or your own as my_module:network.",
     ),
+    PRESET,
     click.option(
         "--classes", metavar="MAPPING", help="Label mapping, e.g. 3 or 5; default: the first."
     ),

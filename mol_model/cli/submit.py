@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mol_model.cli.options import FOLDER, SHARDS
+from mol_model.cli.options import FOLDER, PRESET, SHARDS
 from mol_model.cli.program import main
-from mol_model.config.names import FOLD_PROTOCOLS, PRESET_NAMES
+from mol_model.config.names import FOLD_PROTOCOLS
 
 if TYPE_CHECKING:
     from mol_model.runs.slurm import LosoJobs
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 @main.command()
 @SHARDS
 @click.option("--out", type=FOLDER, required=True, help="Directory of the run, seen by all nodes.")
-@click.option("--preset", type=click.Choice(PRESET_NAMES), default="paper", show_default=True)
+@click.option("--network", metavar="NAME", help="See 'moltrain networks'.")
+@PRESET
 @click.option("--protocol", type=click.Choice(FOLD_PROTOCOLS), default="loso", show_default=True)
 @click.option("--classes", metavar="MAPPING", help="Label mapping, e.g. 3 or 5.")
 @click.option("--config", "config_file", type=FOLDER, help="Settings of the training as YAML.")
@@ -70,7 +71,7 @@ def _jobs(out: Path, given: Mapping[str, Any]) -> "LosoJobs":
     config_file, overrides = given["config_file"], given["overrides"]
     # Refuse a wrong setting of the training now, not in a job an hour later.
     changes = (*overrides, f"protocol.name={given['protocol']}")
-    config = resolve_settings(given["preset"], config_file, changes)
+    config = resolve_settings(given["preset"], config_file, changes, network=given["network"])
     options = [] if config_file is None else ["--config", str(config_file.resolve())]
     for override in overrides:
         options += ["--set", override]
@@ -87,5 +88,14 @@ def _jobs(out: Path, given: Mapping[str, Any]) -> "LosoJobs":
         "gres": None if given["gres"] == "none" else given["gres"],
         "setup": list(setup),
     }
-    same = ("preset", "classes", "folds_per_task", "partition", "account", "cpus", "memory")
+    same = (
+        "network",
+        "preset",
+        "classes",
+        "folds_per_task",
+        "partition",
+        "account",
+        "cpus",
+        "memory",
+    )
     return load_settings(LosoJobs, None, base=document | {name: given[name] for name in same})

@@ -33,6 +33,7 @@ def _launch(protocol: dict[str, object], **given: Any) -> None:
     request = RunRequest(
         shards=given["shards"],
         options=where_and_how(given),
+        network=given["network"],
         preset=given["preset"],
         classes=given["classes"],
         config_file=given["config_file"],

@@ -30,8 +30,8 @@ from mol_pipeline.contract.shard_layout import CLIP_ARRAYS_BY_NAME, HDF5_DAMAGE
 from mol_pipeline.contract.stopping import hold_stop_signals, leave_stopping_to_parent
 from mol_pipeline.shards.opening import check_against_shards, open_shard
 
-READ_ARRAYS = ("frames", "flow", "landmarks")
-"""What training reads of a shard."""
+JOINT_ARRAYS = ("frames", "flow", "landmarks")
+"""What MOL reads of a shard."""
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +53,7 @@ class ShardSet(Dataset[ClipBatch | ManifestError]):
         directories: Each with a manifest.
         mapping: Name of the label mapping; None for the first that the databases share.
         protocol: Name of the protocol; see `common_mapping`.
+        arrays: What is read of each clip, by its name in a shard.
         cache_mb: Decoded clips are kept up to this size.
 
     Raises:
@@ -66,9 +67,11 @@ class ShardSet(Dataset[ClipBatch | ManifestError]):
         *,
         mapping: str | None = None,
         protocol: str = "loso",
+        arrays: Sequence[str] = JOINT_ARRAYS,
         cache_mb: int = 4096,
     ) -> None:
         self.directories = tuple(directories)
+        self.arrays = tuple(arrays)
         self.manifests = tuple(read_manifest(directory) for directory in directories)
         self._guard = ShardGuard(
             {
@@ -98,7 +101,7 @@ class ShardSet(Dataset[ClipBatch | ManifestError]):
                 f"{', '.join(map(str, directories))}"
             )
         self._files: dict[Path, h5py.File] = {}
-        self._cache: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+        self._cache: dict[int, tuple[np.ndarray, ...]] = {}
         self.cache_bytes = cache_mb * 2**20
         self._room = self.cache_bytes
 
@@ -122,7 +125,7 @@ class ShardSet(Dataset[ClipBatch | ManifestError]):
         """Size of all clips as `read` gives them."""
         per_clip = sum(
             math.prod(array.row_shape(self.frames)) * np.dtype(array.dtype).itemsize
-            for array in map(CLIP_ARRAYS_BY_NAME.__getitem__, READ_ARRAYS)
+            for array in map(CLIP_ARRAYS_BY_NAME.__getitem__, self.arrays)
         )
         return per_clip * len(self.video_of_clip)
 
@@ -186,12 +189,10 @@ class ShardSet(Dataset[ClipBatch | ManifestError]):
             ManifestError: If a shard cannot be read.
         """
         rows = [self._row(clip, keep) for clip in clips]
-        frames, flow, landmarks = (np.stack(column) for column in zip(*rows, strict=True))
+        columns = (torch.from_numpy(np.stack(column)) for column in zip(*rows, strict=True))
         labels = [self.samples[self.video_of_clip[clip]].target for clip in clips]
         return ClipBatch(
-            frames=torch.from_numpy(frames),
-            flow=torch.from_numpy(flow),
-            landmarks=torch.from_numpy(landmarks),
+            arrays=dict(zip(self.arrays, columns, strict=True)),
             labels=torch.tensor(labels),
             clips=tuple(clips),
         )
@@ -283,7 +284,7 @@ class ShardSet(Dataset[ClipBatch | ManifestError]):
         video = self.videos[self.video_of_clip[clip]]
         return f"{video.database}/{video.subject}/{video.clip} row {self._place[clip][1]}"
 
-    def _row(self, clip: int, keep: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _row(self, clip: int, keep: bool) -> tuple[np.ndarray, ...]:
         if clip in self._cache:
             return self._cache[clip]
         path, row = self._place[clip]
@@ -292,8 +293,7 @@ class ShardSet(Dataset[ClipBatch | ManifestError]):
             if path not in self._files:  # opened where it is used: handles do not travel
                 self._files[path] = open_shard(path)
             file = self._files[path]
-            frames, flow, landmarks = (file[name][row] for name in READ_ARRAYS)
-            data = (frames, flow, landmarks)
+            data = tuple(file[name][row] for name in self.arrays)
         except HDF5_DAMAGE as error:
             raise ManifestError(
                 f"{path}: row {row} cannot be read ({error}); run 'molprep verify {path.parent}'"

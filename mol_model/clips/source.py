@@ -48,7 +48,7 @@ class ClipSource:
     def __getstate__(self) -> dict[str, Any]:
         """For another process: CUDA memory travels by handle, where handles can be shared."""
         state = dict(vars(self))
-        if self.resident is not None and self.resident.frames.device.type == "cuda":
+        if self.resident is not None and self.resident.device.type == "cuda":
             state["resident"] = _by_handle(self.resident)
         return state
 

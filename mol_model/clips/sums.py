@@ -30,7 +30,8 @@ class ClipStatistics:
     grey_squares: NDArray[np.float64]
     """`[clips]`, sum of the squares."""
     landmarks: NDArray[np.float32]
-    """`[clips, 68, 2]`, mean over the frames but the first, pixels of the stored frame."""
+    """`[clips, 68, 2]`, mean over the frames but the first, pixels of the stored frame; zero where
+    no landmarks are read."""
 
     def normalisation(self, clips: Sequence[int]) -> Normalisation:
         """Mean and standard deviation of the grey values of some clips."""
@@ -60,9 +61,11 @@ def clip_statistics(source: ClipSource, clips: Sequence[int] | None = None) -> C
         for numbers, batch in zip(plan, batches, strict=True):
             refuse_if_asked("the clips were still being read")
             rows = list(numbers)
-            values = batch.frames.flatten(1).long()  # whole numbers: the same sums on any device
-            pixels = values.shape[1]
-            grey[0, rows] = values.sum(dim=1).cpu().numpy()
-            grey[1, rows] = values.square().sum(dim=1).cpu().numpy()
-            landmarks[rows] = batch.landmarks[:, 1:].double().mean(dim=1).cpu().numpy()
+            if "frames" in batch:
+                values = batch["frames"].flatten(1).long()  # whole numbers: alike on any device
+                pixels = values.shape[1]
+                grey[0, rows] = values.sum(dim=1).cpu().numpy()
+                grey[1, rows] = values.square().sum(dim=1).cpu().numpy()
+            if "landmarks" in batch:
+                landmarks[rows] = batch["landmarks"][:, 1:].double().mean(dim=1).cpu().numpy()
     return ClipStatistics(pixels, grey[0], grey[1], landmarks)

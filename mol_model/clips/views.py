@@ -1,12 +1,13 @@
 """Joint augmentation: frames, flow and landmarks move together, batched, on the device."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from mol_model.clips.batch import ClipBatch
+from mol_model.networks.interface import ViewName
 
 MIRRORED = torch.tensor(
     [
@@ -23,6 +24,20 @@ MIRRORED = torch.tensor(
     ]
 )
 """Point `i` of a mirrored face is point `MIRRORED[i]` of the face, mirrored."""
+
+
+ARRAYS_OF_VIEW: dict[ViewName, tuple[str, ...]] = {
+    "frames": ("frames",),
+    "flow": ("flow",),
+    "landmarks": ("landmarks",),
+    "dynamic-image": ("frames",),
+}
+"""What a view is made of, by its name in a shard."""
+
+
+def arrays_of(views: Iterable[ViewName]) -> tuple[str, ...]:
+    """Arrays of a shard that some views are made of, each once."""
+    return tuple(dict.fromkeys(name for view in views for name in ARRAYS_OF_VIEW[view]))
 
 
 @dataclass(frozen=True)
@@ -49,15 +64,16 @@ class View:
 
 @dataclass(frozen=True)
 class ClipInputs:
-    """A batch as the network and the losses take it."""
+    """A batch as networks and losses take it: its views by name (`networks.interface.ViewName`)."""
 
-    frames: Tensor
-    """Normalised `[B, t, P, P]`."""
-    flow: Tensor
-    """`[B, t-1, 2, P, P]`, pixels."""
-    landmarks: Tensor
-    """`[B, t-1, 68, 2]` of the last t-1 frames, pixels of the crop."""
+    views: Mapping[str, Tensor]
     labels: Tensor
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self.views[name]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.views
 
 
 @dataclass(frozen=True)
@@ -134,27 +150,61 @@ def apply_view(
         view: What to do, per clip.
         normalisation: Of the training subjects.
         crop_px: Side of the crop.
+
+    Returns:
+        A view for each array of the batch.
     """
-    count, device = len(batch.frames), batch.frames.device
-    span = torch.arange(crop_px, device=device)
-    rows = view.top[:, None] + span  # [B, P]
-    forward = view.left[:, None] + span
-    columns = torch.where(view.flip[:, None], forward.flip(1), forward)  # [B, P]
-    clip = torch.arange(count, device=device)[:, None, None]
-    # Advanced indices first, so the kept axes follow: [B, P, P, ...] -> [B, ..., P, P].
-    frames = batch.frames.movedim((2, 3), (1, 2))[clip, rows[:, :, None], columns[:, None, :]]
-    flow = batch.flow.movedim((3, 4), (1, 2))[clip, rows[:, :, None], columns[:, None, :]]
-    frames = frames.movedim((1, 2), (2, 3)).float()
-    flow = flow.movedim((1, 2), (3, 4)).float()
-    sign = torch.where(view.flip, -1.0, 1.0)
-    flow = torch.stack([flow[:, :, 0] * sign[:, None, None, None], flow[:, :, 1]], dim=2)
+    window = _Window.of(view, crop_px)
+    make = {
+        "frames": lambda: window.grey(batch["frames"], normalisation),
+        "flow": lambda: window.flow(batch["flow"]),
+        "landmarks": lambda: window.points(batch["landmarks"][:, 1:]),
+    }
+    views = {name: make[name]() for name in batch.arrays if name in make}
+    return ClipInputs(views, batch.labels)
 
-    corner = torch.stack([view.left, view.top], dim=-1).float()  # (x, y)
-    landmarks = batch.landmarks[:, 1:] - corner[:, None, None, :]
-    mirrored = landmarks[:, :, MIRRORED.to(device)]
-    mirrored = torch.stack([crop_px - 1 - mirrored[..., 0], mirrored[..., 1]], dim=-1)
-    landmarks = torch.where(view.flip[:, None, None, None], mirrored, landmarks)
 
-    frames = (frames - normalisation.mean) / normalisation.std
-    frames = frames * view.gain[:, None, None, None] + view.shift[:, None, None, None]
-    return ClipInputs(frames=frames, flow=flow, landmarks=landmarks, labels=batch.labels)
+@dataclass(frozen=True)
+class _Window:
+    """What a view makes of pictures, flow and points, clip by clip."""
+
+    view: View
+    crop_px: int
+    rows: Tensor
+    """`[B, P]`"""
+    columns: Tensor
+    """`[B, P]`, from right to left where a clip is flipped."""
+
+    @classmethod
+    def of(cls, view: View, crop_px: int) -> "_Window":
+        span = torch.arange(crop_px, device=view.top.device)
+        forward = view.left[:, None] + span
+        columns = torch.where(view.flip[:, None], forward.flip(1), forward)
+        return cls(view, crop_px, view.top[:, None] + span, columns)
+
+    def _cut(self, pictures: Tensor) -> Tensor:
+        """`[B, ..., S, S]` to `[B, ..., P, P]`, float32."""
+        clip = torch.arange(len(pictures), device=pictures.device)[:, None, None]
+        # Advanced indices first, so the kept axes follow: [B, P, P, ...] -> [B, ..., P, P].
+        first = pictures.movedim((-2, -1), (1, 2))
+        cut = first[clip, self.rows[:, :, None], self.columns[:, None, :]]
+        return cut.movedim((1, 2), (-2, -1)).float()
+
+    def grey(self, pictures: Tensor, normalisation: Normalisation) -> Tensor:
+        """Grey pictures `[B, n, S, S]`, normalised, of changed brightness."""
+        grey = (self._cut(pictures) - normalisation.mean) / normalisation.std
+        return grey * self.view.gain[:, None, None, None] + self.view.shift[:, None, None, None]
+
+    def flow(self, fields: Tensor) -> Tensor:
+        """Flow `[B, n, 2, S, S]`."""
+        cut = self._cut(fields)
+        sign = torch.where(self.view.flip, -1.0, 1.0)
+        return torch.stack([cut[:, :, 0] * sign[:, None, None, None], cut[:, :, 1]], dim=2)
+
+    def points(self, landmarks: Tensor) -> Tensor:
+        """Landmarks `[B, n, 68, 2]`."""
+        corner = torch.stack([self.view.left, self.view.top], dim=-1).float()  # (x, y)
+        moved = landmarks - corner[:, None, None, :]
+        mirrored = moved[:, :, MIRRORED.to(moved.device)]
+        mirrored = torch.stack([self.crop_px - 1 - mirrored[..., 0], mirrored[..., 1]], dim=-1)
+        return torch.where(self.view.flip[:, None, None, None], mirrored, moved)

@@ -34,3 +34,7 @@ Flavour = Literal["paper", "release"]
 """The paper's equations, or what the authors' released code computes."""
 
 FLAVOURS: tuple[Flavour, ...] = get_args(Flavour)
+
+OptimiserName = Literal["adamw", "adam", "sgd"]
+
+Schedule = Literal["constant", "cosine", "exponential"]

@@ -1,94 +1,32 @@
-"""Settings of the network and of the loss: frozen, with the source of each default.
+"""Settings of a run, its data, loss, training, protocol and network: frozen, each with its source.
 
 Marks as in `docs/paper-map.md`: P the paper says, R the authors' release does, A we
 assume (a decision record tells why).
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializeAsAny, ValidationInfo, field_validator
 
+from mol_model.config.mol import TINY, ModelConfig
 from mol_model.config.names import (
     PRESET_NAMES,
-    Flavour,
+    OptimiserName,
     Precision,
     PresetName,
     ProtocolName,
+    Schedule,
     Selection,
 )
+from mol_model.config.network import DEFAULT_NETWORK, NetworkSettings, find_network
+from mol_pipeline.contract.errors import ConfigError
+from mol_pipeline.contract.files import canonical_json
 from mol_pipeline.contract.records import Settings
-from mol_pipeline.contract.settings import load_settings
+from mol_pipeline.contract.settings import load_settings, named_in
 
 NO_NUMBER: dict[str, Any] = {"changes_numbers": False}
 """Marks a setting of how the work is done, from which no result follows."""
-
-Mixer = Literal["fcc", "fcc_v", "fcc_h", "transformer", "none"]
-ExpressionInput = Literal["concatenate", "first", "second", "all", "add", "subtract"]
-
-
-Width = Annotated[int, Field(ge=1, le=8192)]
-"""Channels of a layer. The limits here are far above any network of this field; a checkpoint that
-says more would fill the memory before anything else could be said about it."""
-
-
-class FlowHeadConfig(Settings):
-    """Widths of the flow head (P Fig. 4, R)."""
-
-    encoder: tuple[Width, Width, Width] = (64, 128, 256)
-    """Channels after each stride-2 convolution of the encoder (R)."""
-    redirection: Width = 32
-    """Channels kept of the first frame beside the correlation (R)."""
-    contracting: tuple[Width, Width, Width] = (512, 512, 1024)
-    """Channels of conv4, conv5, conv6 (R)."""
-    expanding: tuple[Width, Width, Width, Width, Width, Width] = (512, 256, 128, 128, 64, 32)
-    """Channels of the six deconvolutions (R)."""
-    displacements: int = Field(default=21, ge=1, le=255)
-    """Displacements per axis of the correlation (R); odd."""
-    dilation: int = Field(default=2, ge=1, le=64)
-    """Step between displacements, feature pixels (R)."""
-
-
-class ModelConfig(Settings):
-    """The network of MOL."""
-
-    flavour: Flavour = "paper"
-    """The paper's equations, or what the authors' released code computes (for its weights)."""
-    classes: int = Field(default=5, ge=2, le=1000)
-    """Expression classes (P Sec. 4.1.1)."""
-    frames: int = Field(default=8, ge=2, le=1000)
-    """t (P Sec. 4.1.3)."""
-    crop_px: int = Field(default=128, ge=64, le=1024, multiple_of=64)
-    """Side of the network's input (P Sec. 4.1.3); the flow head halves it six times."""
-    stem_channels: tuple[Width, Width, Width, Width] = (8, 32, 64, 128)
-    """Output channels of the stem's convolutions (P Table I, R); the last is C."""
-    f5c_blocks: int = Field(default=1, ge=0, le=3)
-    """F5C blocks in each branch of a pair (P Table X); 0 is `w/o F5C` of Table IX."""
-    mixer: Mixer = "fcc"
-    """What stands in the place of FCC (P Tables IX and XI)."""
-    use_ccc: bool = True
-    """CCC in the F5C block (P Table IX)."""
-    neighbours: int = Field(default=4, ge=1, le=1000)
-    """k of the CCC graph (R; the paper tuned it by cross-validation)."""
-    expression_input: ExpressionInput = "concatenate"
-    """How the features of a pair reach the expression head (P Table XII)."""
-    expression_channels: Width = 32
-    """Channels of the 3-D convolution (R)."""
-    expression_hidden: Width = 256
-    """Width of the classifier's hidden layer (R)."""
-    dropout: float = Field(default=0.5, ge=0.0, lt=1.0)
-    """Before both fully-connected layers of the classifier (R)."""
-    landmark_channels: Width = 32
-    """Channels of the landmark head's convolution (R)."""
-    landmark_hidden: Width = 512
-    """Width of the landmark head's hidden layer (R)."""
-    flow: FlowHeadConfig = FlowHeadConfig()
-    use_expression: bool = True
-    """Expression head; without it the rows `w/o MER` of Tables XIV and XV."""
-    use_flow: bool = True
-    """Flow head; without it `w/o OFE` (P Table VIII)."""
-    use_landmarks: bool = True
-    """Landmark head; without it `w/o FLD` (P Table VIII)."""
 
 
 class LossConfig(Settings):
@@ -100,25 +38,6 @@ class LossConfig(Settings):
     """lambda_m (R)."""
     release_scaling: bool = False
     """Scale the flow and landmark terms as the release does (decision record 0011)."""
-
-
-TINY = ModelConfig(
-    stem_channels=(8, 16, 24, 32),
-    expression_channels=16,
-    expression_hidden=64,
-    dropout=0.2,
-    landmark_channels=8,
-    landmark_hidden=64,
-    flow=FlowHeadConfig(
-        encoder=(8, 16, 24),
-        redirection=8,
-        contracting=(32, 32, 48),
-        expanding=(32, 24, 16, 8, 8, 4),
-        displacements=5,
-        dilation=1,
-    ),
-)
-"""The same network with narrow layers: for a CPU, a demo, a test."""
 
 
 class DataConfig(Settings):
@@ -152,10 +71,18 @@ class TrainingConfig(Settings):
     """Clips a step (R), of all processes together."""
     learning_rate: float = Field(default=1e-4, gt=0.0)
     """Of Adam (P names Adam; value R)."""
-    schedule: Literal["constant", "cosine"] = "constant"
+    schedule: Schedule = "constant"
     """Of the learning rate."""
+    decay: float = Field(default=0.99, gt=0.0, le=1.0)
+    """For `exponential`: factor of the rate every `decay_every` steps."""
+    decay_every: int = Field(default=100, ge=1)
+    """For `exponential`."""
+    optimiser: OptimiserName = "adamw"
+    """`adamw` without decay is the paper's Adam; `adam` adds the decay to the gradient; `sgd`."""
+    momentum: float = Field(default=0.9, ge=0.0, lt=1.0)
+    """For `sgd`."""
     weight_decay: float = Field(default=0.0, ge=0.0)
-    """Decoupled (AdamW); 0 is plain Adam (P)."""
+    """Decoupled for `adamw`; 0 is plain Adam (P)."""
     clip_gradient: float | None = Field(default=None, gt=0.0)
     """Largest norm of the gradient, or None."""
     precision: Precision = "float32"
@@ -220,11 +147,47 @@ class ProtocolDocument(Settings):
 class RunConfig(Settings):
     """All settings of `moltrain fit`, written resolved beside its output."""
 
+    network: str = Field(default=DEFAULT_NETWORK, max_length=255)
+    """A name of `NETWORKS`, or `module:attribute` of one's own."""
     protocol: ProtocolConfig = ProtocolConfig()
-    model: ModelConfig = ModelConfig()
+    model: SerializeAsAny[NetworkSettings] = Field(default=ModelConfig(), validate_default=True)
+    """Settings of the network, of the kind that its definition names."""
     loss: LossConfig = LossConfig()
     data: DataConfig = DataConfig()
     training: TrainingConfig = TrainingConfig()
+
+    @field_validator("model", mode="wrap")
+    @classmethod
+    def _of_network(cls, value: Any, _: Any, info: ValidationInfo) -> NetworkSettings:
+        """Read the settings as the network's own."""
+        kind = settings_of(info.data.get("network", DEFAULT_NETWORK))
+        if isinstance(value, kind):
+            return value
+        if value == ModelConfig():  # the default, which is MOL's
+            return kind()
+        if isinstance(value, NetworkSettings):
+            raise ValueError(  # noqa: TRY004 - pydantic asks for it
+                f"settings of another network: {type(value).__name__}"
+            )
+        return kind.model_validate_json(canonical_json(value))
+
+    @property
+    def network_words(self) -> str:
+        """The network and its flavour, for pages and cards."""
+        flavour = getattr(self.model, "flavour", None)
+        return f"{self.network}, flavour {flavour}" if flavour else self.network
+
+
+def settings_of(network: str) -> type[NetworkSettings]:
+    """The kind of settings of a network, by its name; that of MOL is known without torch.
+
+    Raises:
+        ConfigError: If there is no such network.
+    """
+    if network == DEFAULT_NETWORK:
+        return ModelConfig
+    kind: type[NetworkSettings] = find_network(network).settings
+    return kind
 
 
 def settings_that_count(config: RunConfig) -> dict[str, Any]:
@@ -237,6 +200,14 @@ def settings_that_count(config: RunConfig) -> dict[str, Any]:
     document = _counting(config)
     training, protocol = document["training"], document["protocol"]
     training["init_from"] = config.training.init_from is not None
+    if config.network == DEFAULT_NETWORK:
+        del document["network"]
+    if config.training.optimiser == "adamw":
+        del training["optimiser"]
+    if config.training.optimiser != "sgd":
+        del training["momentum"]
+    if config.training.schedule != "exponential":
+        del training["decay"], training["decay_every"]
     if config.training.selection != "validation":
         del training["validation_share"]
     if config.training.selection == "last":
@@ -281,18 +252,54 @@ PRESETS: dict[str, RunConfig] = {name: _preset(name) for name in PRESET_NAMES}
 """By name. The type checker refuses a name without a preset."""
 
 
+def preset_names(network: str) -> tuple[str, ...]:
+    """Presets of a network; the first is taken if none is named.
+
+    Raises:
+        ConfigError: If there is no such network.
+    """
+    if network == DEFAULT_NETWORK:
+        return PRESET_NAMES
+    return tuple(find_network(network).presets)
+
+
+def _base(network: str, preset: str | None) -> dict[str, Any]:
+    """The document that a preset of a network is."""
+    names = preset_names(network)
+    name = names[0] if preset is None else preset
+    if name not in names:
+        raise ConfigError(
+            f"--preset {name}: the network {network} has no such preset; it has {', '.join(names)}"
+        )
+    if network == DEFAULT_NETWORK:
+        return PRESETS[name].model_dump(mode="json")
+    return {"network": network, **find_network(network).presets[name]}
+
+
 def resolve_settings(
-    preset: str,
+    preset: str | None,
     config_file: Path | None = None,
     overrides: tuple[str, ...] = (),
     seed: int | None = None,
+    network: str | None = None,
 ) -> RunConfig:
     """Settings from a preset, a file, `key=value` overrides and a seed; later wins.
+
+    `network.x=...` is another word for `model.x=...`: a setting of the network. Without a name
+    the network is that of the file, or MOL.
 
     Raises:
         ConfigError: If one is unknown or wrong.
     """
+    named = named_in(config_file, "network") if config_file and network is None else None
+    network = network or (named if isinstance(named, str) else DEFAULT_NETWORK)
+    words = [
+        f"model.{word.removeprefix('network.')}" if word.startswith("network.") else word
+        for word in overrides
+    ]
     if seed is not None:
-        overrides = (*overrides, f"training.seed={seed}")
-    base = PRESETS[preset].model_dump(mode="json")
-    return load_settings(RunConfig, config_file, overrides, base=base)
+        words.append(f"training.seed={seed}")
+    known = (f"model.{name}" for name in settings_of(network).model_fields)
+    return load_settings(
+        RunConfig, config_file, tuple(words), base=_base(network, preset), known=tuple(known)
+    )

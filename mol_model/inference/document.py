@@ -42,7 +42,7 @@ class Identity:
             "checkpoint": {
                 "path": str(self.checkpoint),
                 "tensors_sha256": record.tensors_sha256,
-                "flavour": record.config.model.flavour,
+                "network": record.config.network_words,
                 "classes": list(record.classes),
                 "label_mapping": record.mapping,
                 "fold": record.fold,

@@ -10,7 +10,8 @@ from mol_model.clips.batch import ClipBatch
 from mol_model.clips.views import Normalisation
 from mol_model.inference.mapping import points_to_source, vectors_to_source
 from mol_model.inference.video import PreparedWindow
-from mol_model.networks.mol.network import MOL, MOLOutput
+from mol_model.networks.build import BuiltNetwork
+from mol_model.networks.interface import Estimates
 from mol_model.networks.precision import exact_products
 from mol_model.scoring.evaluation import CLIPS_AT_ONCE, centre_inputs, finite, phase_mean
 from mol_pipeline.contract.shard_layout import ALIGNED_PX
@@ -70,9 +71,8 @@ class WindowEstimate:
     example: ExampleClip
 
 
-@torch.inference_mode()
 def estimate_window(
-    model: MOL, window: PreparedWindow, normalisation: Normalisation, device: torch.device
+    model: BuiltNetwork, window: PreparedWindow, normalisation: Normalisation, device: torch.device
 ) -> WindowEstimate:
     """Estimate everything for the clips of a window.
 
@@ -92,15 +92,15 @@ def estimate_window(
     for first in range(0, len(window.frames), CLIPS_AT_ONCE):
         rows = range(first, min(first + CLIPS_AT_ONCE, len(window.frames)))
         inputs = centre_inputs(_batch(window, rows).to(device), normalisation, model.crop_px)
-        with exact_products():
-            output = model(inputs.frames)
+        with model.testing(), exact_products():
+            output = model.estimate(inputs.views)
         _refuse_non_finite(output, window)
         if output.expression is not None:
             logits.append(output.expression.double().cpu())
         for row, clip in enumerate(rows):
             example = ExampleClip(
                 source_frames=window.source_frames[clip],
-                frames=_array(inputs.frames[row]) * normalisation.std + normalisation.mean,
+                frames=_array(inputs["frames"][row]) * normalisation.std + normalisation.mean,
                 dlib=window.landmarks[clip, 1:] - margin,
                 landmarks=None if output.landmarks is None else _array(output.landmarks[row]),
                 flow=None if output.flow is None else _array(output.flow[row]),
@@ -116,7 +116,7 @@ def estimate_window(
     )
 
 
-def _refuse_non_finite(output: MOLOutput, window: PreparedWindow) -> None:
+def _refuse_non_finite(output: Estimates, window: PreparedWindow) -> None:
     for kind, estimate in zip(output._fields, output, strict=True):
         if estimate is not None:
             finite(kind, _array(estimate), f"frames {window.first} to {window.last}")
@@ -161,10 +161,10 @@ def _batch(window: PreparedWindow, rows: range) -> ClipBatch:
     """Clips as they come out of a shard; flow and labels, which nobody knows, are zero."""
     part = slice(rows.start, rows.stop)
     count, length = window.frames[part].shape[:2]
-    return ClipBatch(
-        frames=torch.from_numpy(window.frames[part]),
-        flow=torch.zeros((count, length - 1, 2, ALIGNED_PX, ALIGNED_PX), dtype=torch.float16),
-        landmarks=torch.from_numpy(window.landmarks[part]).float(),
-        labels=torch.zeros(count, dtype=torch.long),
-        clips=tuple(rows),
-    )
+    flow = torch.zeros((count, length - 1, 2, ALIGNED_PX, ALIGNED_PX), dtype=torch.float16)
+    arrays = {
+        "frames": torch.from_numpy(window.frames[part]),
+        "flow": flow,
+        "landmarks": torch.from_numpy(window.landmarks[part]).float(),
+    }
+    return ClipBatch(arrays, torch.zeros(count, dtype=torch.long), tuple(rows))

@@ -19,7 +19,7 @@ from mol_model.inference.video import (
     open_video,
     prepare_windows,
 )
-from mol_model.networks.mol.network import MOL
+from mol_model.networks.build import BuiltNetwork
 from mol_model.protocols.units import UNITS_MAPPING
 from mol_model.training.checkpoint import load_model
 from mol_pipeline.config import BuildConfig
@@ -64,7 +64,7 @@ def load_preparation(path: Path | None, overrides: tuple[str, ...]) -> BuildConf
     return load_settings(BuildConfig, path, overrides)
 
 
-def fitted_config(config: BuildConfig, model: MOL, window: int | None) -> BuildConfig:
+def fitted_config(config: BuildConfig, model: BuiltNetwork, window: int | None) -> BuildConfig:
     """Settings of the preparation with the network's clip length.
 
     Raises:
@@ -166,7 +166,7 @@ def predict_videos(
 class _Look:
     """Everything loaded; looks at one video after the other."""
 
-    model: MOL
+    model: BuiltNetwork
     identity: Identity
     kernels: Kernels
     options: PredictOptions

@@ -111,6 +111,8 @@ class Network:
     """None: cross entropy of the expression alone, `mol_model.networks.losses.expression_alone`."""
     takes_flow_pairs: bool = False
     """Whether `forward` has a last argument `flow_pairs`, as MOL's."""
+    has_unused: Callable[[Any], bool] = lambda settings: False
+    """From settings to whether some parameters have no part in the loss."""
 
 
 def as_estimates(output: Tensor | Estimates) -> Estimates:

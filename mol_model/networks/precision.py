@@ -1,9 +1,10 @@
-"""How exactly products are computed: in training as the settings say, in tests in full."""
+"""How products are computed: how exactly, and from which layout of the kernels."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
+from torch import nn
 
 from mol_model.config.settings import TrainingConfig
 
@@ -37,3 +38,14 @@ def autocast(training: TrainingConfig, device: torch.device) -> AbstractContextM
     if training.precision != "bf16":
         return nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16)
+
+
+def store_channels_last(module: nn.Module) -> None:
+    """Store 2-D kernels with channels last, in place.
+
+    `Module.to(memory_format=...)` refuses modules that have 3-D kernels too.
+    """
+    with torch.no_grad():
+        for parameter in module.parameters():
+            if parameter.dim() == 4:
+                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)

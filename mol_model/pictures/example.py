@@ -4,12 +4,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from mol_model.clips.source import ClipSource
 from mol_model.clips.views import Normalisation
 from mol_model.config.run_layout import FLOW_NAME, LANDMARKS_NAME, WARP_NAME
-from mol_model.networks.mol.network import MOL
+from mol_model.networks.build import BuiltNetwork
 from mol_model.networks.precision import exact_products
 from mol_model.pictures.figures import (
     draw_flow,
@@ -21,30 +20,33 @@ from mol_model.pictures.figures import (
 from mol_model.protocols.folds import Fold
 from mol_model.scoring.evaluation import centre_inputs
 
+NO_TERMS = ("step", "learning_rate", "clips_per_second", "waiting")
+"""What a line of the metric log has beside the losses."""
+
 
 def mark(synthetic: bool) -> str:
     """What stands before the title of every picture made from demo data."""
     return "SYNTHETIC  " if synthetic else ""
 
 
-@torch.inference_mode()
 def draw_example(
-    model: MOL,
+    model: BuiltNetwork,
     source: ClipSource,
     fold: Fold,
     normalisation: Normalisation,
     directory: Path,
 ) -> None:
     """Draw `flow.png`, `warp.png` and `landmarks.png` of the held-out clip that moves most."""
-    model.eval()
     data = source.data
     clips = data.clips_of(fold.test)
-    motion = [float(source.read([clip]).flow.float().abs().mean()) for clip in clips]
+    if not {"frames", "flow"} <= set(data.arrays):
+        return  # a network that reads neither estimates neither
+    motion = [float(source.read([clip])["flow"].float().abs().mean()) for clip in clips]
     clip = clips[int(np.argmax(motion))]
     inputs = centre_inputs(source.read([clip]), normalisation, model.crop_px)
-    with exact_products():
-        output = model(inputs.frames)
-    frames = inputs.frames[0].float().cpu().numpy() * normalisation.std + normalisation.mean
+    with model.testing(), exact_products():
+        output = model.estimate(inputs.views)
+    frames = inputs["frames"][0].float().cpu().numpy() * normalisation.std + normalisation.mean
     name = mark(data.synthetic) + f"held out: {data.clip_name(clip)}"
     if output.flow is not None:
         flow = output.flow[0].float().cpu().numpy()
@@ -53,7 +55,7 @@ def draw_example(
             flow,
             directory / FLOW_NAME,
             title=f"{name}: TV-L1 above, the network's flow below",
-            truth=inputs.flow[0].float().cpu().numpy(),
+            truth=inputs["flow"][0].float().cpu().numpy(),
         )
         draw_warp(
             frames, flow, directory / WARP_NAME, title=f"{name}: warped by the network's flow"
@@ -64,7 +66,7 @@ def draw_example(
             output.landmarks[0].float().cpu().numpy(),
             directory / LANDMARKS_NAME,
             title=f"{name}: Dlib cyan, the network red",
-            truth=inputs.landmarks[0].cpu().numpy(),
+            truth=inputs["landmarks"][0].cpu().numpy(),
         )
 
 
@@ -88,13 +90,20 @@ def draw_confusion(
     save_png(figure, path)
 
 
+def terms_of(logs: Mapping[str, Sequence[Mapping[str, float]]]) -> list[str]:
+    """The named losses that a log has, `total` first."""
+    lines = next((lines for lines in logs.values() if lines), ())
+    return [name for name in lines[0] if name not in NO_TERMS] if lines else ["total"]
+
+
 def draw_curves(
     logs: Mapping[str, Sequence[Mapping[str, float]]], path: Path, *, synthetic: bool
 ) -> None:
     """The named losses of every fold over the steps."""
     figure = new_figure(12, 3.2)
-    axes = figure.subplots(1, 4)
-    for axis, term in zip(axes, ("total", "expression", "flow", "landmarks"), strict=True):
+    terms = terms_of(logs)
+    axes = figure.subplots(1, len(terms), squeeze=False)[0]
+    for axis, term in zip(axes, terms, strict=True):
         for fold, lines in logs.items():
             axis.plot([x["step"] for x in lines], [x[term] for x in lines], lw=0.8, label=fold)
         axis.set_title(f"{mark(synthetic)}training loss: {term}", fontsize=10)

@@ -11,6 +11,7 @@ from typing import Any
 import jinja2
 import torch
 
+from mol_model.config.network import DEFAULT_NETWORK
 from mol_model.config.run_layout import (
     CARD_NAME,
     METRICS_NAME,
@@ -19,7 +20,7 @@ from mol_model.config.run_layout import (
     seed_directory,
 )
 from mol_model.config.settings import RunConfig
-from mol_model.networks.mol.build import build_network
+from mol_model.networks.build import build
 from mol_model.protocols.units import UNITS_MAPPING
 from mol_model.runs.seeds import spreads_of, summarise_seeds
 from mol_model.scoring.documents import Metrics, RunDocument, read_checked
@@ -37,8 +38,11 @@ _ABSENT = Metrics().model_dump(exclude_none=True)
 DECIMALS = 2
 """Of every score, beside its spread over seeds."""
 
+HEADS = ("expression", "flow", "landmarks")
+"""Of MOL."""
+
 TEMPLATE = """\
-# Model card: MOL on {{ m.databases|text }}, {{ m.protocol|text }}
+# Model card: {{ title }} on {{ m.databases|text }}, {{ m.protocol|text }}
 
 {% if m.synthetic -%}
 **SYNTHETIC DATA.** The faces are photographs moved by a program. The numbers show that the software
@@ -47,11 +51,18 @@ works; they say nothing about any real database and must not stand beside publis
 {% endif -%}
 ## The models
 
+{% if network.definition.name == "mol" -%}
 - Task: {{ "action units" if m.label_mapping == units else "class" }}{# -#}
  of a micro-expression, optical flow and 68 landmarks from {{ model.frames }} grey
   frames of an aligned face, jointly (Shao et al., IEEE TPAMI 2025).
 - Network: flavour `{{ model.flavour|code }}`, {{ "{:,}".format(parameters) }} parameters, input
   {{ model.crop_px }} x {{ model.crop_px }} pixels, {{ model.f5c_blocks }} F5C block(s) a branch.
+{%- else -%}
+- Task: {{ "action units" if m.label_mapping == units else "class" }} of a micro-expression, from
+  {{ network.definition.views|text }} of clips of aligned faces.
+- Network: `{{ words|code }}`, {{ "{:,}".format(parameters) }} parameters, input
+  {{ model.crop_px }} x {{ model.crop_px }} pixels. {{ network.definition.source|text }}
+{%- endif %}
 {%- if missing %} Heads left out: {{ missing|text }}.{% endif %}
 - Classes: {{ m.classes|text }} (label mapping `{{ m.label_mapping|code }}`, in this order).
 {%- if m.unknown_people %}
@@ -138,22 +149,22 @@ def write_card(directory: Path) -> Path:
     of_one = seed_directory(directory, seeds[0]) if metrics.get("seeds") else directory
     run, first = _read(of_one, RUN_NAME), _read(of_one, METRICS_NAME)
     config = load_settings(RunConfig, of_one / SETTINGS_NAME)
-    parts = (
-        ("expression", config.model.use_expression),
-        ("flow", config.model.use_flow),
-        ("landmarks", config.model.use_landmarks),
-    )
     with torch.device("meta"):  # counted, not held
-        network = build_network(config.model)
+        network = build(config)
     environment = jinja2.Environment(autoescape=False, keep_trailing_newline=True)
     environment.filters |= {"text": _listed(markdown), "code": code}
     card = environment.from_string(TEMPLATE).render(
         m=metrics,
         run=run,
         model=config.model,
+        network=network,
+        title="MOL" if config.network == DEFAULT_NETWORK else network.definition.name,
+        words=config.network_words,
         training=config.training,
-        parameters=sum(weights.numel() for weights in network.parameters()),
-        missing=[name for name, there in parts if not there],
+        parameters=network.parameter_count(),
+        missing=[name for name in HEADS if name not in config.model.tasks()]
+        if config.network == DEFAULT_NETWORK
+        else [],
         seeds=seeds,
         remarks=remarks(metrics),
         rows=_all_rows(metrics, first),

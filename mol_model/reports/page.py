@@ -91,7 +91,7 @@ was chosen on its test part. These numbers must not stand beside honest ones.</p
  averaged
 <tr><td>model choice<td><b>{{ m.selection_means }}</b>
 <tr><td>classes<td>{{ m.classes|join(", ") }} (mapping {{ m.label_mapping }}, in this order)
-<tr><td>flavour<td>{{ flavour }}
+<tr><td>network<td>{{ network }}
 <tr><td>weights before training<td>{{ m.init_from or "drawn by the seed" }}
 <tr><td>seed<td>{{ m.seed }} (one seed shows no spread: <code>--seeds 0,1,2</code> does)
 <tr><td>manifest<td><code>{{ m.manifest_hash }}</code>
@@ -201,7 +201,7 @@ def write_report(out: Path, metrics: dict[str, Any], config: RunConfig) -> Path:
             m=metrics,
             remarks=remarks(metrics),
             pictures=pictures,
-            flavour=config.model.flavour,
+            network=config.network_words,
             folds=_fold_rows(directories),
             examples=[(fold, images) for fold, images in examples if images],
             settings=dump_settings(config),

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 
 from mol_model import distributed
+from mol_model.config.mol import ModelConfig
 from mol_model.config.run_layout import METRICS_NAME, REPORT_NAME, RUN_NAME
-from mol_model.config.settings import ModelConfig
 from mol_model.reports.model_card import write_card
 from mol_model.reports.page import write_report, write_seeds_report
 from mol_model.reproduction.page import write_page

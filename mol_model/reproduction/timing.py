@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from mol_model.networks.mol.summary import summarise
+from mol_model.networks.summary import summarise
 from mol_model.reproduction.units import Unit
 from mol_model.runs.run import SharedClips, choose_device
 from mol_model.training.fold import train_fold
@@ -69,7 +69,7 @@ def measure(units: Sequence[Unit], device: str, steps: int = MEASURED_STEPS) -> 
 def step_cost(unit: Unit) -> float:
     """Floating-point operations of the forward pass of a batch, 10^9."""
     clips = min(unit.config.training.batch_size, len(unit.data.clips_of(unit.folds[0].train)))
-    return float(summarise(unit.config.model)["gflop_per_clip"]) * clips
+    return float(summarise(unit.config)["gflop_per_clip"]) * clips
 
 
 def estimate(units: Sequence[Unit], timing: Timing) -> float:

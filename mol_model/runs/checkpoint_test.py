@@ -11,7 +11,7 @@ from mol_model.clips.source import ClipSource, open_source
 from mol_model.clips.sums import clip_statistics
 from mol_model.clips.views import Normalisation, release_normalisation
 from mol_model.config.run_layout import CONFUSION_NAME, METRICS_NAME, TABLE_NAME
-from mol_model.networks.mol.network import MOL
+from mol_model.networks.build import BuiltNetwork
 from mol_model.pictures.example import draw_confusion, draw_example
 from mol_model.protocols.folds import Fold
 from mol_model.runs.run import choose_device
@@ -131,7 +131,7 @@ def _normalisation(source: ClipSource, part: Fold, record: CheckpointRecord) -> 
     if not record.imported:
         return Normalisation(record.mean, record.std)
     clips = source.data.clips_of(part.test)
-    frames = (source.read(few).frames for few in in_parts(clips))
+    frames = (source.read(few)["frames"] for few in in_parts(clips))
     return release_normalisation(frames, record.config.model.crop_px)
 
 
@@ -160,7 +160,7 @@ def _draw(
     source: ClipSource,
     fold: Fold,
     metrics: dict[str, Any],
-    model: MOL,
+    model: BuiltNetwork,
     normalisation: Normalisation,
     out: Path,
 ) -> None:

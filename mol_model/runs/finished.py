@@ -102,7 +102,7 @@ def run_metrics(
 def _notes(data: ShardSet, config: RunConfig, folds: Sequence[Fold]) -> list[str]:
     """Classes that a fold cannot learn, and people who are tested by one video."""
     notes = []
-    for fold in folds if config.model.use_expression else ():
+    for fold in folds if "expression" in config.model.tasks() else ():
         learned = {place for video in fold.train for place in data.samples[video].holds}
         absent = [name for label, name in enumerate(data.classes) if label not in learned]
         if absent:

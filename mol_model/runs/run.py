@@ -13,8 +13,10 @@ from mol_model import distributed
 from mol_model.clips.shards import ShardSet
 from mol_model.clips.source import ClipSource, open_source
 from mol_model.clips.sums import ClipStatistics, clip_statistics
+from mol_model.clips.views import arrays_of
 from mol_model.config.run_layout import METRICS_NAME, RUN_NAME, TABLE_NAME, fold_directory
 from mol_model.config.settings import RunConfig
+from mol_model.networks.build import network_of
 from mol_model.protocols.folds import Fold, make_folds
 from mol_model.runs.directory import open_run, run_identity
 from mol_model.runs.failures import named_failures
@@ -60,7 +62,14 @@ def load_data(directories: Sequence[Path], mapping: str | None, config: RunConfi
     """Open the shards of a run; see `ShardSet` for the errors."""
     paths = [directory.resolve() for directory in directories]
     cache_mb = config.data.cache_mb // distributed.count_on_node()
-    return ShardSet(paths, mapping=mapping, protocol=config.protocol.name, cache_mb=cache_mb)
+    network = network_of(config.network)
+    return ShardSet(
+        paths,
+        mapping=mapping,
+        protocol=config.protocol.name,
+        arrays=arrays_of((*network.views, *network.targets)),
+        cache_mb=cache_mb,
+    )
 
 
 class SharedClips:

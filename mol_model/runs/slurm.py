@@ -39,7 +39,8 @@ class LosoJobs(Settings):
     shards: tuple[Path, ...] = Field(min_length=1)
     out: Path
     """Directory of the run, on a disk that all nodes see."""
-    preset: str = "paper"
+    network: str | None = None
+    preset: str | None = None
     classes: str | None = None
     protocol: ProtocolConfig = ProtocolConfig()
     options: tuple[str, ...] = ()
@@ -120,7 +121,9 @@ def loso_script(jobs: LosoJobs, groups: list[str]) -> str:
     words = ["moltrain", TRAIN_COMMAND]
     for directory in jobs.shards:
         words += ["--shards", str(directory)]
-    words += ["--out", str(jobs.out), "--preset", jobs.preset]
+    words += ["--out", str(jobs.out)]
+    for option, name in (("--network", jobs.network), ("--preset", jobs.preset)):
+        words += [option, name] if name else []
     if jobs.protocol.name != "loso":  # the default
         words += ["--protocol", jobs.protocol.name]
     if jobs.classes is not None:

@@ -13,7 +13,7 @@ from mol_model.clips.batch import ClipBatch
 from mol_model.clips.shards import ShardSet
 from mol_model.clips.source import ClipSource
 from mol_model.clips.views import ClipInputs, Normalisation, apply_view, centre_view
-from mol_model.networks.mol.network import MOL
+from mol_model.networks.build import BuiltNetwork
 from mol_model.networks.precision import exact_products
 from mol_model.protocols.folds import Fold
 from mol_model.scoring.metrics import (
@@ -32,7 +32,7 @@ from mol_pipeline.contract.stopping import refuse_if_asked
 
 def centre_inputs(batch: ClipBatch, normalisation: Normalisation, crop_px: int) -> ClipInputs:
     """Centre crop of a batch."""
-    view = centre_view(len(batch.frames), ALIGNED_PX, crop_px, batch.frames.device)
+    view = centre_view(len(batch), ALIGNED_PX, crop_px, batch.device)
     return apply_view(batch, view, normalisation, crop_px)
 
 
@@ -53,11 +53,11 @@ class ClipScores:
     end_point_errors: NDArray[np.float64]
     """`[clips, t-1]`; none if no flow was estimated."""
     zero_flow_errors: NDArray[np.float64]
-    """`[clips, t-1]`."""
+    """`[clips, t-1]`; none if the network reads no flow of the shards."""
     nme: NDArray[np.float64]
     """`[clips, t-1]`; none if no landmarks were estimated."""
     mean_shape_nme: NDArray[np.float64]
-    """`[clips, t-1]`."""
+    """`[clips, t-1]`; none if the network reads no landmarks of the shards."""
 
     @classmethod
     def joined(cls, parts: Sequence["ClipScores"]) -> "ClipScores":
@@ -66,9 +66,8 @@ class ClipScores:
         return cls(*(np.concatenate(column) for column in columns))
 
 
-@torch.inference_mode()
 def evaluate_fold(
-    model: MOL,
+    model: BuiltNetwork,
     source: ClipSource,
     fold: Fold,
     normalisation: Normalisation,
@@ -88,7 +87,6 @@ def evaluate_fold(
         StoppedOnRequest: If a stop signal came; the trained model is saved.
         TrainingError: If an estimate is not finite.
     """
-    model.eval()
     data = source.data
     shape = mean_landmarks - (ALIGNED_PX - model.crop_px) // 2
     predictions = []
@@ -97,8 +95,8 @@ def evaluate_fold(
         scores, logits = [], []
         for clips in in_parts(data.clips_of([video])):
             inputs = centre_inputs(source.read(clips), normalisation, model.crop_px)
-            with exact_products():
-                output = model(inputs.frames)
+            with model.testing(), exact_products():
+                output = model.estimate(inputs.views)
             of = f"fold {fold.name}, video {data.videos[video].key}"
             flow, points = (
                 _array("flow", output.flow, of),
@@ -146,17 +144,18 @@ def score_clips(
         flow: `[clips, t-1, 2, P, P]`, pixels.
         points: `[clips, t-1, 68, 2]`, pixels of the crop.
     """
-    true_points = inputs.landmarks.double().cpu().numpy()
-    true_flow = inputs.flow.double().cpu().numpy()
     missing = np.empty((0, 1))
-    return ClipScores(
-        end_point_errors=missing if flow is None else end_point_errors(flow, true_flow),
-        zero_flow_errors=end_point_errors(np.zeros_like(true_flow), true_flow),
-        nme=missing if points is None else inter_ocular_nme(points, true_points),
-        mean_shape_nme=inter_ocular_nme(
-            np.broadcast_to(mean_shape, true_points.shape), true_points
-        ),
-    )
+    of_flow = of_zero = of_points = of_shape = missing
+    if "flow" in inputs:
+        true_flow = inputs["flow"].double().cpu().numpy()
+        of_flow = missing if flow is None else end_point_errors(flow, true_flow)
+        of_zero = end_point_errors(np.zeros_like(true_flow), true_flow)
+    if "landmarks" in inputs:
+        true_points = inputs["landmarks"].double().cpu().numpy()
+        constant = np.broadcast_to(mean_shape, true_points.shape)
+        of_points = missing if points is None else inter_ocular_nme(points, true_points)
+        of_shape = inter_ocular_nme(constant, true_points)
+    return ClipScores(of_flow, of_zero, of_points, of_shape)
 
 
 def score_video(
@@ -177,7 +176,6 @@ def score_video(
     """
     record = data.videos[video]
     nme = scores.nme.ravel() if scores.nme.size else np.full(1, np.nan)
-    errors = scores.end_point_errors
     return VideoPrediction(
         fold=fold.name,
         database=record.database,
@@ -186,11 +184,15 @@ def score_video(
         label=data.samples[video].label,
         units=data.samples[video].units,
         probabilities=probabilities,
-        end_point_error=float(errors.mean()) if errors.size else float("nan"),
-        zero_flow_error=float(scores.zero_flow_errors.mean()),
+        end_point_error=_mean(scores.end_point_errors),
+        zero_flow_error=_mean(scores.zero_flow_errors),
         nme=tuple(nme.tolist()),
-        mean_shape_nme=float(scores.mean_shape_nme.mean()),
+        mean_shape_nme=_mean(scores.mean_shape_nme),
     )
+
+
+def _mean(errors: NDArray[np.float64]) -> float:
+    return float(errors.mean()) if errors.size else float("nan")
 
 
 def phase_mean(logits: Tensor, *, several: bool = False) -> Tensor:
@@ -204,9 +206,8 @@ def phase_mean(logits: Tensor, *, several: bool = False) -> Tensor:
     return each.mean(dim=0)
 
 
-@torch.inference_mode()
 def recognition_accuracy(
-    model: MOL,
+    model: BuiltNetwork,
     source: ClipSource,
     videos: Sequence[int],
     normalisation: Normalisation,
@@ -216,16 +217,17 @@ def recognition_accuracy(
     Of action units it is the binary F1, mean over units.
     Only the expression counts, so the flow, most of the cost, is estimated for one pair.
     """
-    model.eval()
     samples = source.data.samples
     said = []
     for video in videos:
         logits = []
         for clips in in_parts(source.data.clips_of([video])):
             inputs = centre_inputs(source.read(clips), normalisation, model.crop_px)
-            with exact_products():
-                output = model(inputs.frames, flow_pairs=[0])
-            _array("class", output.expression, source.data.videos[video].key)
+            with model.testing(), exact_products():
+                output = model.estimate(inputs.views, flow_pairs=[0])
+            if output.expression is None:
+                raise TrainingError(f"network {model.definition.name}: gives no logits")
+            _array("class", output.expression, "/".join(source.data.videos[video].key))
             logits.append(output.expression)
         several = bool(samples[video].units)
         said.append(phase_mean(torch.cat(logits), several=several).cpu().numpy())

@@ -178,16 +178,16 @@ def _score(
 ) -> ClipScores:
     """Ask the predictors about some clips."""
     inputs = centre_inputs(batch, AS_STORED, crop_px)
-    frames = inputs.frames.round().to(torch.uint8).numpy()  # [K, t, P, P]
+    frames = inputs["frames"].round().to(torch.uint8).numpy()  # [K, t, P, P]
     size = frames.shape[-2:]
     first, second = frames[:, :-1].reshape(-1, *size), frames[:, 1:].reshape(-1, *size)
     estimate = points = None
     if flow is not None:
         found = _checked("flow", flow(first, second), (len(first), 2, *size))
-        estimate = found.reshape(inputs.flow.shape)
+        estimate = found.reshape(inputs["flow"].shape)
     if landmarks is not None:
         found = _checked("landmark", landmarks(second), (len(second), 68, 2))
-        points = found.reshape(inputs.landmarks.shape)
+        points = found.reshape(inputs["landmarks"].shape)
     return score_clips(inputs, mean_shape, flow=estimate, points=points)
 
 

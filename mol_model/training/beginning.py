@@ -12,9 +12,9 @@ from mol_model.clips.shards import ShardSet
 from mol_model.clips.views import Normalisation
 from mol_model.config.run_layout import another_run
 from mol_model.config.settings import RunConfig, settings_that_count
-from mol_model.networks.mol.build import build_network
-from mol_model.networks.mol.network import MOL
-from mol_model.networks.precision import set_precision
+from mol_model.networks.build import BuiltNetwork, build
+from mol_model.networks.interface import TrainingPart
+from mol_model.networks.precision import set_precision, store_channels_last
 from mol_model.protocols.folds import Fold, Sample
 from mol_model.training.checkpoint import CheckpointRecord
 from mol_model.training.seeding import Stream, seed_of, use_deterministic_kernels
@@ -87,22 +87,22 @@ def refuse_other_checkpoint(
         raise TrainingError(another_run(f"{path}.json", differs))
 
 
-def seeded_network(config: RunConfig, fold: str, device: torch.device) -> MOL:
+def seeded_network(config: RunConfig, fold: str, device: torch.device) -> BuiltNetwork:
     """The network of a fold on a device, its weights drawn by the seed."""
     training = config.training
     use_deterministic_kernels(training.deterministic)
     set_precision(training, device)
     torch.manual_seed(seed_of(training.seed, fold, Stream.WEIGHTS))
-    model = build_network(config.model).to(device)
+    model = build(config).to(device)
     if device.type == "cuda":
-        model.channels_last()
+        store_channels_last(model.module)
     if distributed.count() > 1:
-        distributed.join_batch_norms(model)
+        distributed.join_batch_norms(model.module)
     return model
 
 
 def start_weights(
-    model: MOL,
+    model: BuiltNetwork,
     start: WarmStart | None,
     samples: list[Sample],
     fold: Fold,
@@ -112,7 +112,8 @@ def start_weights(
 
     Args:
         model: The network.
-        start: Whose weights it takes; without it landmarks start at the mean shape.
+        start: Whose weights it takes; without it the network begins with what it may know of
+            the training part.
         samples: All videos.
         fold: Nobody whom it tests may be known to `start`.
         mean_landmarks: Of the training part, `[68, 2]`, pixels of the stored frame.
@@ -122,7 +123,7 @@ def start_weights(
     """
     if start is not None:
         start.check_people(samples, fold)
-        start.load_into(model)
-    elif model.landmarks is not None:
+        start.load_into(model.module)
+    else:
         margin = (ALIGNED_PX - model.crop_px) // 2
-        model.landmarks.start_at(torch.from_numpy(mean_landmarks - margin))
+        model.begin(TrainingPart(mean_landmarks=torch.from_numpy(mean_landmarks - margin)))

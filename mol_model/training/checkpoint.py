@@ -21,8 +21,7 @@ from torch import Tensor, nn
 
 from mol_model.config.run_layout import CHECKPOINT_NAME
 from mol_model.config.settings import RunConfig
-from mol_model.networks.mol.build import build_network
-from mol_model.networks.mol.network import MOL
+from mol_model.networks.build import BuiltNetwork, build
 from mol_pipeline.contract.documents import Unreadable, read_document, shortened
 from mol_pipeline.contract.errors import TrainingError, refusal, refusal_number
 from mol_pipeline.contract.files import atomically, hash_file, write_atomically
@@ -221,7 +220,7 @@ def _refuse_non_finite(tensors: Mapping[str, Tensor], path: Path, words: str) ->
             )
 
 
-def load_model(path: Path, device: torch.device) -> tuple[MOL, CheckpointRecord]:
+def load_model(path: Path, device: torch.device) -> tuple[BuiltNetwork, CheckpointRecord]:
     """The network of a checkpoint in eval mode on a device, and what it is.
 
     Args:
@@ -233,9 +232,10 @@ def load_model(path: Path, device: torch.device) -> tuple[MOL, CheckpointRecord]
     """
     record, tensors = load_checkpoint(record_path(path))
     _check_shapes(path, record, tensors)
-    model = build_network(record.config.model)
-    restore(tensors, model)
-    return model.to(device).eval(), record
+    model = build(record.config)
+    restore(tensors, model.module)
+    model.module.eval()
+    return model.to(device), record
 
 
 def _check_shapes(path: Path, record: CheckpointRecord, tensors: Mapping[str, Tensor]) -> None:
@@ -246,7 +246,7 @@ def _check_shapes(path: Path, record: CheckpointRecord, tensors: Mapping[str, Te
     """
     try:
         with torch.device("meta"):
-            described = build_network(record.config.model).state_dict()
+            described = build(record.config).module.state_dict()
     except (RuntimeError, TypeError, ValueError, ArithmeticError) as error:
         raise TrainingError(
             f"{path}: its settings describe no network ({shortened(error)})"

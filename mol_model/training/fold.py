@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mol_model import distributed
 from mol_model.clips.batch import ClipBatch
@@ -19,9 +19,7 @@ from mol_model.clips.sums import ClipStatistics, clip_statistics
 from mol_model.clips.views import Normalisation
 from mol_model.config.run_layout import BEST_NAME, CHECKPOINT_NAME
 from mol_model.config.settings import RunConfig
-from mol_model.networks.mol.build import has_unused_branch
-from mol_model.networks.mol.losses import LossTerms
-from mol_model.networks.mol.network import MOL
+from mol_model.networks.build import BuiltNetwork
 from mol_model.networks.precision import autocast
 from mol_model.protocols.folds import Fold
 from mol_model.scoring.evaluation import recognition_accuracy
@@ -68,7 +66,7 @@ class _Pending:
 
     step: int
     clips: tuple[int, ...]
-    terms: LossTerms
+    terms: dict[str, Tensor]
 
 
 def train_fold(
@@ -79,7 +77,7 @@ def train_fold(
     *,
     statistics: ClipStatistics | None = None,
     on_step: Callable[[StepReport], None] = lambda report: None,
-) -> tuple[MOL, CheckpointRecord]:
+) -> tuple[BuiltNetwork, CheckpointRecord]:
     """Train on a fold's training part, or continue; returns the chosen model.
 
     Args:
@@ -120,7 +118,7 @@ class _FoldTraining:
         start = open_warm_start(training.init_from)
         self.people = people_of_model(data.samples, fold, config, start.record if start else None)
         self.model = seeded_network(config, fold.name, source.device)
-        self.optimiser = make_optimiser(self.model, training, source.device)
+        self.optimiser = make_optimiser(self.model.module, training, source.device)
         self.record = self._continue(start) or self._begin(start, statistics)
         self.normalisation = Normalisation(self.record.mean, self.record.std)
         self.weights = self._class_weights()
@@ -141,7 +139,7 @@ class _FoldTraining:
         )
         refuse_other_checkpoint(self.checkpoint, record, expected)
         done = record.step >= self.config.training.steps
-        restore(tensors, self.model, None if done else self.optimiser)
+        restore(tensors, self.model.module, None if done else self.optimiser)
         return record
 
     def _begin(
@@ -170,19 +168,20 @@ class _FoldTraining:
         classes = len(self.source.data.classes)
         return class_weights(labels.tolist(), classes).to(self.source.device)
 
-    def _shared(self) -> nn.Module:
+    def _shared(self) -> BuiltNetwork:
         """The network as all processes train it."""
         if distributed.count() == 1:
             return self.model
-        unused = has_unused_branch(self.config.model)
-        return distributed.share(self.model, self.source.device, some_unused=unused)
+        unused = self.model.definition.has_unused(self.model.settings)
+        shared = distributed.share(self.model.module, self.source.device, some_unused=unused)
+        return self.model.through(shared)
 
-    def run(self) -> tuple[MOL, CheckpointRecord]:
+    def run(self) -> tuple[BuiltNetwork, CheckpointRecord]:
         """Train what is left; returns the chosen model and its record."""
         start, steps = self.record.step, self.config.training.steps
         if start < steps:
             self.directory.mkdir(parents=True, exist_ok=True)
-            self.model.train()
+            self.model.module.train()
             plan, part = self._plan()
             whole = [plan.at(step) for step in range(start, steps)]
             with (
@@ -196,7 +195,7 @@ class _FoldTraining:
         if not self.watched:
             return self.model, self.record
         record, tensors = load_checkpoint(self.best)
-        restore(tensors, self.model)
+        restore(tensors, self.model.module)
         return self.model, record
 
     def _plan(self) -> tuple[BatchPlan, slice]:
@@ -236,13 +235,10 @@ class _FoldTraining:
                 self._evaluate(step + 1)
             self._save_or_stop(step + 1, due, pending)
 
-    def _report(self, step: int, terms: LossTerms, pace: Pace, log: MetricLog) -> None:
+    def _report(self, step: int, terms: dict[str, Tensor], pace: Pace, log: MetricLog) -> None:
         """Write a line of the log and tell whoever listens; the pace is measured anew."""
         training, done = self.config.training, step + 1
-        values = {
-            name: distributed.mean_of(value.detach()).item()
-            for name, value in terms._asdict().items()
-        }
+        values = {name: distributed.mean_of(value.detach()).item() for name, value in terms.items()}
         clips_per_second, waiting = pace.measure()
         report = StepReport(done, training.steps, dict(values), clips_per_second, waiting)
         values["learning_rate"] = learning_rate(training, step)
@@ -268,7 +264,9 @@ class _FoldTraining:
                 "state is saved: run again to continue"
             )
 
-    def _step(self, step: int, whole: list[int], part: slice, batch: ClipBatch) -> LossTerms:
+    def _step(
+        self, step: int, whole: list[int], part: slice, batch: ClipBatch
+    ) -> dict[str, Tensor]:
         """One step of the optimiser; its loss is not waited for."""
         training, name = self.config.training, self.fold.name
         batch = replace(batch, labels=self.labels[list(batch.clips)].to(self.source.device))
@@ -288,9 +286,9 @@ class _FoldTraining:
                 self._weight_of_part(whole, part),
             )
         self.optimiser.zero_grad(set_to_none=True)
-        terms.total.backward()
+        terms["total"].backward()
         if training.clip_gradient is not None:
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), training.clip_gradient)
+            torch.nn.utils.clip_grad_norm_(self.model.module.parameters(), training.clip_gradient)
         self.optimiser.step()
         return terms
 
@@ -313,11 +311,11 @@ class _FoldTraining:
         """
         if pending is None:
             return
-        broken = not bool(torch.isfinite(pending.terms.total))
+        broken = not bool(torch.isfinite(pending.terms["total"]))
         if not distributed.any_of(broken, self.source.device):
             return
         names = ", ".join(self.source.data.clip_name(clip) for clip in pending.clips)
-        parts = {name: value.item() for name, value in pending.terms._asdict().items()}
+        parts = {name: value.item() for name, value in pending.terms.items()}
         raise TrainingError(
             f"fold {self.fold.name}, step {pending.step}: the loss is not finite ({parts}); clips: "
             f"{names}; lower training.learning_rate or look at these clips; the last checkpoint is "
@@ -327,12 +325,11 @@ class _FoldTraining:
     def _evaluate(self, done: int) -> None:
         if distributed.rank() == 0:
             score = recognition_accuracy(self.model, self.source, self.watched, self.normalisation)
-            keep_best(self.best, self.record, done, score, self.model)
-            self.model.train()
+            keep_best(self.best, self.record, done, score, self.model.module)
         distributed.wait()
 
     def _save(self, done: int, *, keep_optimiser: bool) -> None:
         self.record = self.record.model_copy(update={"step": done})
         if distributed.rank() == 0:
             optimiser = self.optimiser if keep_optimiser else None
-            save_checkpoint(self.checkpoint, self.record, self.model, optimiser)
+            save_checkpoint(self.checkpoint, self.record, self.model.module, optimiser)

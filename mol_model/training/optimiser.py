@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from mol_model.config.settings import TrainingConfig
+from mol_model.networks.build import BuiltNetwork
 from mol_pipeline.contract.errors import ConfigError
 
 
@@ -14,6 +15,8 @@ def learning_rate(training: TrainingConfig, step: int) -> float:
     """Rate of a step (from 0); a cosine schedule warms up over a twentieth of the steps."""
     if training.schedule == "constant":
         return training.learning_rate
+    if training.schedule == "exponential":
+        return float(training.learning_rate * training.decay ** (step // training.decay_every))
     warmup = min(1.0, (step + 1) / max(1, training.steps // 20))
     return training.learning_rate * warmup * 0.5 * (1 + math.cos(math.pi * step / training.steps))
 
@@ -36,16 +39,20 @@ def unit_weights(values: Tensor) -> Tensor:
 def make_optimiser(
     model: nn.Module, training: TrainingConfig, device: torch.device
 ) -> torch.optim.Optimizer:
-    """Adam; AdamW with its decay off is the same."""
-    return torch.optim.AdamW(
-        model.parameters(),
-        lr=training.learning_rate,
-        weight_decay=training.weight_decay,
-        fused=device.type == "cuda",
-    )
+    """The optimiser of the settings; AdamW with its decay off is Adam."""
+    weights, rate, decay = model.parameters(), training.learning_rate, training.weight_decay
+    fused = device.type == "cuda"
+    match training.optimiser:
+        case "adamw":
+            return torch.optim.AdamW(weights, lr=rate, weight_decay=decay, fused=fused)
+        case "adam":
+            return torch.optim.Adam(weights, lr=rate, weight_decay=decay, fused=fused)
+        case "sgd":
+            momentum = training.momentum
+            return torch.optim.SGD(weights, lr=rate, weight_decay=decay, momentum=momentum)
 
 
-def compiled(model: nn.Module, training: TrainingConfig) -> nn.Module:
+def compiled(model: BuiltNetwork, training: TrainingConfig) -> BuiltNetwork:
     """The network as `torch.compile` makes it, if the settings ask for that.
 
     Raises:
@@ -53,9 +60,10 @@ def compiled(model: nn.Module, training: TrainingConfig) -> nn.Module:
     """
     if not training.compile:
         return model
-    if training.flow_pairs is not None and training.flow_pairs > 1:
+    choice = model.definition.takes_flow_pairs
+    if choice and training.flow_pairs is not None and training.flow_pairs > 1:
         raise ConfigError(
             f"training.compile with training.flow_pairs={training.flow_pairs}: the network would "
             "be compiled for every choice of pairs; set training.flow_pairs=null or 1"
         )
-    return torch.compile(model)  # type: ignore[return-value]  # a callable module
+    return model.through(torch.compile(model.module))  # type: ignore[arg-type]  # callable

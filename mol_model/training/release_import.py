@@ -5,7 +5,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from mol_model.config.settings import ModelConfig, RunConfig
+from mol_model.config.mol import ModelConfig
+from mol_model.config.settings import RunConfig
 from mol_model.networks.mol.build import build_network
 from mol_model.networks.mol.network import MOL
 from mol_model.networks.mol.release.weights import (

@@ -5,9 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from mol_model.config.settings import RunConfig
-from mol_model.networks.mol.network import MOL
 from mol_model.protocols.folds import Fold, Sample
 from mol_model.training.checkpoint import (
     CheckpointRecord,
@@ -42,7 +42,7 @@ def watched_videos(
     training = config.training
     if training.selection == "last":
         return fold, ()
-    if not config.model.use_expression:
+    if "expression" not in config.model.tasks():
         raise TrainingError(
             f"training.selection={training.selection}: a model without the expression head has no "
             "accuracy to be chosen by; choose last"
@@ -90,7 +90,9 @@ def people_of_model(
     return known | set(start.people if start else ())
 
 
-def keep_best(path: Path, record: CheckpointRecord, step: int, score: float, model: MOL) -> None:
+def keep_best(
+    path: Path, record: CheckpointRecord, step: int, score: float, model: nn.Module
+) -> None:
     """Keep a model that beats the best so far; of equal ones the earlier stays."""
     if has_checkpoint(path):
         before = read_record(path)

@@ -1,13 +1,14 @@
 """What a step of the optimiser learns from: labels, view, pairs, loss; all follow from the step."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mol_model.clips.batch import ClipBatch
 from mol_model.clips.shards import ShardSet
 from mol_model.clips.views import ClipInputs, Normalisation, apply_view, random_view
 from mol_model.config.settings import RunConfig
-from mol_model.networks.mol.losses import LossTerms, joint_loss
+from mol_model.networks.build import BuiltNetwork
+from mol_model.networks.interface import LossRequest
 from mol_model.protocols.folds import Fold
 from mol_model.training.seeding import Stream, generator_of
 from mol_pipeline.contract.shard_layout import ALIGNED_PX
@@ -54,7 +55,7 @@ def augmented(
         whole,
         ALIGNED_PX,
         crop,
-        batch.frames.device,
+        batch.device,
         generator_of(config.training.seed, fold, Stream.VIEW, step),
         random_crop=settings.random_crop,
         flip=settings.flip,
@@ -66,7 +67,7 @@ def augmented(
 def draw_pairs(config: RunConfig, fold: str, step: int) -> list[int] | None:
     """Pairs whose flow a step estimates, each as likely as any other; None for all."""
     count, wanted = config.model.frames - 1, config.training.flow_pairs
-    if wanted is None or wanted >= count or not config.model.use_flow:
+    if wanted is None or wanted >= count or "flow" not in config.model.tasks():
         return None
     generator = generator_of(config.training.seed, fold, Stream.FLOW_PAIRS, step)
     return sorted(torch.randperm(count, generator=generator)[:wanted].tolist())
@@ -84,26 +85,20 @@ def known_share(values: Tensor, part: slice) -> float:
 
 
 def model_loss(
-    model: nn.Module,
+    model: BuiltNetwork,
     inputs: ClipInputs,
     config: RunConfig,
     weights: Tensor | None = None,
     flow_pairs: list[int] | None = None,
     weight_of_part: float = 1.0,
-) -> LossTerms:
-    """Forward pass and joint loss of a batch, over some or all pairs for the flow."""
-    output = model(inputs.frames, flow_pairs)
-    true_flow = inputs.flow if flow_pairs is None else inputs.flow[:, flow_pairs]
-    return joint_loss(
-        logits=output.expression,
+) -> dict[str, Tensor]:
+    """Forward pass and loss of a batch: `total` and its parts; the flow of some or all pairs."""
+    request = LossRequest(
+        views=inputs.views,
         labels=inputs.labels,
-        flow=output.flow,
-        true_flow=true_flow,
-        landmarks=output.landmarks,
-        true_landmarks=inputs.landmarks,
-        flow_weight=config.loss.flow_weight,
-        landmark_weight=config.loss.landmark_weight,
+        weights=config.loss,
         class_weights=weights,
         weight_of_part=weight_of_part,
-        release_scaling=config.loss.release_scaling,
+        flow_pairs=flow_pairs,
     )
+    return model.loss(model.estimate(inputs.views, flow_pairs), request)

@@ -4,9 +4,8 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch import Tensor
+from torch import Tensor, nn
 
-from mol_model.networks.mol.network import MOL
 from mol_model.protocols.folds import Fold, Sample
 from mol_model.training.checkpoint import (
     CheckpointRecord,
@@ -47,7 +46,7 @@ class WarmStart:
                 "a checkpoint of other people"
             )
 
-    def load_into(self, model: MOL) -> list[str]:
+    def load_into(self, module: nn.Module) -> list[str]:
         """Copy the weights; returns the names of those left as they were.
 
         Only tensors of the expression head may differ in shape: its last layer by the number
@@ -56,7 +55,7 @@ class WarmStart:
         Raises:
             TrainingError: If the checkpoint is of another network.
         """
-        state, weights = model.state_dict(), self.weights
+        state, weights = module.state_dict(), self.weights
         unfit = [
             name
             for name, value in state.items()
@@ -69,7 +68,7 @@ class WarmStart:
                 f"{foreign[0]} and {len(foreign) - 1} more; give the same model settings"
             )
         fitting = {name: weights[name] for name in state if name not in unfit}
-        model.load_state_dict(fitting, strict=False)
+        module.load_state_dict(fitting, strict=False)
         if unfit:
             logger.warning("%s: drawn anew, of another shape: %s", self.path, ", ".join(unfit))
         return unfit

@@ -1,6 +1,7 @@
 """Settings from YAML and `key.sub=value` overrides, for both commands."""
 
 import difflib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,6 +28,7 @@ def load_settings(
     overrides: tuple[str, ...] = (),
     *,
     base: dict[str, Any] | None = None,
+    known: tuple[str, ...] = (),
 ) -> Model:
     """Build settings from defaults, a YAML file, then overrides; later wins.
 
@@ -35,6 +37,7 @@ def load_settings(
         path: YAML file, or None.
         overrides: `key.sub=value` each, the value as YAML.
         base: What the file is laid over, e.g. a preset.
+        known: Names of settings beside those that `kind` itself declares.
 
     Raises:
         ConfigError: If the file is no mapping, or a setting is unknown or wrong; an
@@ -50,10 +53,19 @@ def load_settings(
         return kind.model_validate_json(canonical_json(document))
     except ValidationError as error:
         where = str(path) if path else "settings"
-        raise ConfigError(f"{where}: {_describe(kind, error)}") from error
+        raise ConfigError(f"{where}: {_describe((*_names(kind), *known), error)}") from error
     # A YAML date is no JSON value; a list or a number cannot be compared with a name.
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{path or 'settings'}: {shortened(error)}") from error
+
+
+def named_in(path: Path, key: str) -> Any:
+    """What a file of settings has under a key, unchecked; None if nothing.
+
+    Raises:
+        ConfigError: If the file is no mapping.
+    """
+    return _read(path).get(key)
 
 
 def dump_settings(settings: BaseModel) -> str:
@@ -98,12 +110,12 @@ def _merge(document: dict[str, Any], over: dict[str, Any]) -> None:
             document[key] = value
 
 
-def _describe(kind: type[BaseModel], error: ValidationError) -> str:
+def _describe(known: Sequence[str], error: ValidationError) -> str:
     problems = []
     for problem in error.errors():
         where = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(where, _names(kind), n=1, cutoff=0.0)
+            near = difflib.get_close_matches(where, known, n=1, cutoff=0.0)
             problems.append(f"{where}: no such setting; did you mean {near[0]}?")
         elif not where:  # settings that do not go together; the message names them
             problems.append(shortened(problem["msg"].removeprefix("Value error, ")))

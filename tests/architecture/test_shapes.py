@@ -5,8 +5,9 @@ import pytest
 import torch
 from jaxtyping import TypeCheckError
 
+from mol_model.networks.losses import expression_loss
 from mol_model.networks.mol.blocks import Stem
-from mol_model.networks.mol.losses import expression_loss, landmark_loss
+from mol_model.networks.mol.losses import landmark_loss
 from mol_model.scoring.metrics import class_f1, end_point_errors, inter_ocular_nme
 from mol_pipeline.kernels.alignment import alignment_transform
 from mol_pipeline.kernels.flow import tvl1_flow

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 
 from mol_model.clips.shards import ShardSet
-from mol_model.config.settings import TINY, RunConfig, TrainingConfig
+from mol_model.config.mol import TINY
+from mol_model.config.settings import RunConfig, TrainingConfig
 from mol_model.networks.mol.build import build_network
 from mol_model.protocols.plan import read_protocol
 from mol_model.reports.comparison import compare_runs

@@ -1,6 +1,7 @@
 """A small checkpoint, films and folders of frames for the tests of inference."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from fractions import Fraction
 from pathlib import Path
 
@@ -8,9 +9,10 @@ import numpy as np
 import torch
 
 from mol_model.clips.source import ClipSource
-from mol_model.config.settings import TINY, RunConfig, TrainingConfig
+from mol_model.config.mol import TINY
+from mol_model.config.settings import RunConfig, TrainingConfig
 from mol_model.inference.film import write_film
-from mol_model.networks.mol.network import MOLOutput
+from mol_model.networks.interface import Estimates
 from mol_model.protocols.folds import make_folds
 from mol_model.runs.run import fit_to_data, load_data
 from mol_model.training.fold import train_fold
@@ -66,9 +68,13 @@ class Oracle:
         self.landmarks = torch.from_numpy(window.landmarks[:, 1:] - margin)
         self.flow, self.done = np.asarray(flow), 0
 
-    def __call__(self, frames):
+    def testing(self):
+        return nullcontext()
+
+    def estimate(self, views):
+        frames = views["frames"]
         count, length, size, _ = frames.shape
         part = slice(self.done, self.done + count)
         self.done += count
         flow = torch.from_numpy(self.flow)[:, None, None].expand(count, length - 1, 2, size, size)
-        return MOLOutput(torch.zeros(count, 3), flow, self.landmarks[part])
+        return Estimates(torch.zeros(count, 3), flow, self.landmarks[part])

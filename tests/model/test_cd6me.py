@@ -14,7 +14,8 @@ from torch.nn import functional
 
 from mol_model.cli import main
 from mol_model.clips.shards import ShardSet
-from mol_model.networks.mol.losses import joint_loss, unit_loss
+from mol_model.networks.losses import unit_loss
+from mol_model.networks.mol.losses import joint_loss
 from mol_model.protocols.folds import Sample
 from mol_model.protocols.plan import read_protocol
 from mol_model.protocols.units import CD6ME, UNIT_CLASSES, units_of

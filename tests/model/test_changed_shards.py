@@ -2,7 +2,8 @@
 
 import pytest
 
-from mol_model.config.settings import TINY, DataConfig, RunConfig, TrainingConfig
+from mol_model.config.mol import TINY
+from mol_model.config.settings import DataConfig, RunConfig, TrainingConfig
 from mol_model.runs.options import RunOptions
 from mol_model.runs.progress import run_progress
 from mol_model.runs.run import fit, fit_to_data, load_data

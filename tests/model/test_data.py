@@ -27,9 +27,9 @@ def test_clips_labels_and_subjects_come_from_the_manifest(shards):
     assert len(data.videos) == 15
     assert data.clips_of([0, 2]) == [0, 1, 4, 5]
     batch = data.read([4, 0])
-    assert batch.frames.shape == (2, 4, 144, 144)
-    assert batch.frames.dtype == torch.uint8
-    assert batch.flow.dtype == torch.float16
+    assert batch["frames"].shape == (2, 4, 144, 144)
+    assert batch["frames"].dtype == torch.uint8
+    assert batch["flow"].dtype == torch.float16
     assert batch.labels.tolist() == [2, 0]
 
 
@@ -43,8 +43,8 @@ def test_streaming_without_a_cache_gives_the_same_clips(shards):
     cached, streamed = ShardSet([shards]), ShardSet([shards], cache_mb=0)
     plan = [[0, 5], [7, 1], [0, 5]]
     for a, b in zip(cached.batches(plan), streamed.batches(plan), strict=True):
-        assert torch.equal(a.frames, b.frames)
-        assert torch.equal(a.flow, b.flow)
+        assert torch.equal(a["frames"], b["frames"])
+        assert torch.equal(a["flow"], b["flow"])
         assert a.clips == b.clips
 
 
@@ -107,7 +107,9 @@ def moving_dot(x, y, u, v):
     landmarks = torch.zeros(1, 2, 68, 2)
     landmarks[0, 0, 48] = torch.tensor([x, y])
     landmarks[0, 1, 48] = torch.tensor([x + u, y + v])
-    return ClipBatch(frames, flow, landmarks, torch.tensor([0]), (0,))
+    return ClipBatch(
+        {"frames": frames, "flow": flow, "landmarks": landmarks}, torch.tensor([0]), (0,)
+    )
 
 
 @settings(max_examples=40, deadline=None)
@@ -130,17 +132,17 @@ def test_frames_flow_and_landmarks_stay_consistent(x, y, u, v, top, left, flip):
         row, column = np.unravel_index(int(frame.argmax()), frame.shape)
         return np.array([column, row])
 
-    first, second = dot(out.frames[0, 0]), dot(out.frames[0, 1])
+    first, second = dot(out["frames"][0, 0]), dot(out["frames"][0, 1])
     # The flow at the dot leads from the first frame's dot to the second's.
-    np.testing.assert_array_equal(out.flow[0, 0, :, first[1], first[0]], second - first)
+    np.testing.assert_array_equal(out["flow"][0, 0, :, first[1], first[0]], second - first)
     # The landmark on the dot is still on it, under the mirrored number if mirrored.
     point = MIRRORED.tolist().index(48) if flip else 48
-    np.testing.assert_array_equal(out.landmarks[0, 0, point], second)
+    np.testing.assert_array_equal(out["landmarks"][0, 0, point], second)
 
 
 def test_the_centre_view_takes_eight_pixels_off_each_side():
     batch = moving_dot(70, 70, 0, 0)
     view = centre_view(1, 144, 128, torch.device("cpu"))
     out = apply_view(batch, view, Normalisation(5.0, 2.0), 128)
-    assert out.frames[0, 0, 62, 62] == (255 - 5) / 2
-    np.testing.assert_array_equal(out.landmarks[0, 0, 48], [62, 62])
+    assert out["frames"][0, 0, 62, 62] == (255 - 5) / 2
+    np.testing.assert_array_equal(out["landmarks"][0, 0, 48], [62, 62])

@@ -3,12 +3,13 @@
 import pytest
 import torch
 
-from mol_model.config.settings import PRESETS, TINY, ModelConfig
+from mol_model.config.mol import TINY, ModelConfig
+from mol_model.config.settings import PRESETS
 from mol_model.networks.mol.build import build_network
 from mol_model.networks.mol.heads import ExpressionHead, FlowHead, LandmarkHead
 from mol_model.networks.mol.heads.correlation import Correlation
 from mol_model.networks.mol.heads.expression import arrange, sequence_length, start_from_differences
-from mol_model.networks.mol.summary import summarise
+from mol_model.networks.summary import summarise
 from mol_pipeline.contract.errors import ConfigError
 from tests.model import oracles
 
@@ -149,7 +150,7 @@ def test_every_ablation_is_a_setting_and_runs(name):
 
 
 def test_the_full_size_has_the_published_parts():
-    summary = summarise(PRESETS["paper"].model)
+    summary = summarise(PRESETS["paper"])
     parts = summary["by_part"]
     # The flow, expression and landmark heads and the stem have the release's sizes.
     assert parts["flow"] == pytest.approx(39.73e6, rel=1e-3)

@@ -143,14 +143,14 @@ def test_clips_are_those_of_a_build(folders):
 
 def test_the_class_is_the_mean_over_phases(folders, checkpoint):
     model, record = load_model(checkpoint, CPU)
-    assert not model.training
+    assert not model.module.training
     same, _ = load_model(checkpoint.with_suffix(".safetensors"), CPU)
     (window,) = windows_of(folders[0])
     normalisation = Normalisation(record.mean, record.std)
     estimate = estimate_window(model, window, normalisation, CPU)
     crops = torch.from_numpy(window.frames)[:, :, 8:-8, 8:-8].float()
     with torch.inference_mode():
-        logits = same((crops - record.mean) / record.std).expression
+        logits = same.module((crops - record.mean) / record.std).expression
     assert estimate.probabilities == pytest.approx(phase_mean(logits).tolist(), abs=1e-5)
     assert len(estimate.clips) == len(window.frames) > 1
     assert load_model(checkpoint.parent, CPU)[1] == record

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
+from mol_model.networks.losses import expression_loss
 from mol_model.networks.mol.losses import (
-    expression_loss,
     flow_loss,
     inter_ocular_distance,
     joint_loss,

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from mol_model.config.settings import TINY, ProtocolConfig, RunConfig, TrainingConfig
-from mol_model.networks.mol.summary import summarise
+from mol_model.config.mol import TINY
+from mol_model.config.settings import ProtocolConfig, RunConfig, TrainingConfig
+from mol_model.networks.summary import summarise
 from mol_model.reports.model_card import write_card
 from mol_model.runs.options import RunOptions
 from mol_model.runs.run import fit, fit_to_data, load_data
@@ -36,7 +37,7 @@ def test_a_card_says_what_the_run_says(run):
     words = " ".join(card.split())
     assert "**SYNTHETIC DATA.**" in card
     assert f"`{metrics['manifest_hash']}`" in card
-    assert f"{summarise(config.model)['parameters']:,} parameters" in words
+    assert f"{summarise(config)['parameters']:,} parameters" in words
     assert metrics["selection_means"] in card
     assert "Seeds: 7 (one seed: no spread is known)" in card
     assert "OPTIMISTIC" not in card

@@ -3,10 +3,11 @@
 import pytest
 import torch
 
-from mol_model.config.settings import TINY, FlowHeadConfig, ModelConfig
+from mol_model.config.mol import TINY, FlowHeadConfig, ModelConfig
 from mol_model.networks.mol.build import build_network
 from mol_model.networks.mol.heads.expression import arrange
 from mol_model.networks.mol.losses import joint_loss
+from mol_model.networks.precision import store_channels_last
 
 FLAVOURS = ("paper", "release")
 SHORT = TINY.model_copy(update={"frames": 3})
@@ -45,7 +46,7 @@ def test_one_pass_equals_going_pair_by_pair(flavour):
 def test_torch_compile_finds_no_graph_break(flavour):
     model = network(flavour).eval()
     compiled = torch.compile(model, backend="eager", fullgraph=True)
-    for got, expected in zip(compiled(clips()), model(clips()), strict=True):
+    for got, expected in zip(compiled(clips())[:3], model(clips())[:3], strict=True):
         torch.testing.assert_close(got, expected)
 
 
@@ -55,30 +56,30 @@ def test_bf16_autocast_trains_with_finite_gradients(flavour):
     with torch.autocast("cpu", dtype=torch.bfloat16):
         output = model(clips())
     assert output.flow.dtype == torch.bfloat16
-    sum(part.float().square().mean() for part in output).backward()
+    sum(part.float().square().mean() for part in output[:3]).backward()
     assert all(torch.isfinite(parameter.grad).all() for parameter in model.parameters())
 
 
 def test_channels_last_changes_no_number():
     model = network().eval()
     expected = model(clips())
-    model.channels_last()
+    store_channels_last(model)
     assert model.flow.conv4[0].weight.is_contiguous(memory_format=torch.channels_last)
-    for got, before in zip(model(clips()), expected, strict=True):
+    for got, before in zip(model(clips())[:3], expected[:3], strict=True):
         torch.testing.assert_close(got, before, atol=1e-4, rtol=1e-4)
 
 
 def test_a_batch_of_one_trains():
     model = network()
     output = model(clips(batch=1))
-    sum(part.square().mean() for part in output).backward()
+    sum(part.square().mean() for part in output[:3]).backward()
     assert all(torch.isfinite(parameter.grad).all() for parameter in model.parameters())
 
 
 def test_clips_of_a_batch_do_not_mix():
     model = network().eval()
     together = model(clips(batch=3))
-    for got, alone in zip(together, model(clips(batch=3)[1:2]), strict=True):
+    for got, alone in zip(together[:3], model(clips(batch=3)[1:2])[:3], strict=True):
         torch.testing.assert_close(got[1:2], alone, atol=1e-4, rtol=1e-4)
 
 

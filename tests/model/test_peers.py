@@ -12,8 +12,9 @@ from mol_model.cli import main
 from mol_model.clips.source import ClipSource
 from mol_model.clips.sums import clip_statistics
 from mol_model.clips.views import Normalisation
-from mol_model.config.settings import TINY, ProtocolConfig, RunConfig, TrainingConfig
-from mol_model.networks.mol.build import build_network
+from mol_model.config.mol import TINY
+from mol_model.config.settings import ProtocolConfig, RunConfig, TrainingConfig
+from mol_model.networks.build import build
 from mol_model.protocols.folds import make_folds
 from mol_model.runs.run import fit_to_data, load_data
 from mol_model.scoring.evaluation import evaluate_fold, pooled_metrics
@@ -62,7 +63,7 @@ def test_no_motion_and_the_mean_shape_score_as_the_baselines_of_our_own_report(
     prepared, user_module
 ):
     data, config, folds = prepared
-    model = build_network(config.model)
+    model = build(config)
     source = ClipSource(data, torch.device("cpu"))
     mean = clip_statistics(source).mean_landmarks(data.clips_of(folds[0].train))
     ours = pooled_metrics(

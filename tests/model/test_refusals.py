@@ -3,14 +3,15 @@
 import pytest
 import torch
 
-from mol_model.config.settings import PRESETS, TINY
+from mol_model.config.mol import TINY
+from mol_model.config.settings import PRESETS
 from mol_model.networks.mol.build import build_network
 from mol_model.networks.mol.losses import joint_loss
 from mol_model.networks.mol.release.blocks import (
     ReleaseChannelCorrespondence,
     ReleaseFullyConnectedConvolution,
 )
-from mol_model.networks.mol.summary import summarise
+from mol_model.networks.summary import summarise
 from mol_model.training.release_import import load_release
 from mol_pipeline.contract.errors import ConfigError, TrainingError
 
@@ -92,7 +93,7 @@ def test_the_scaling_of_the_release_divides_flow_and_sums_landmarks():
 
 
 def test_the_summary_lists_layers_with_their_shapes():
-    layers = summarise(PRESETS["tiny"].model)["layers"]
+    layers = summarise(PRESETS["tiny"])["layers"]
     assert layers[0]["name"] == "stem.layers.0"
     assert layers[0]["output_shape"] == [8, 8, 63, 63]
     assert {"name": "flow.predictions.6", "kind": "Conv2d"}.items() <= layers[-1].items()

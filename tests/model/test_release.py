@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mol_model.config.settings import ModelConfig
+from mol_model.config.mol import ModelConfig
 from mol_model.networks.mol.build import build_network
 from mol_model.networks.mol.release.blocks import (
     ReleaseChannelCorrespondence,

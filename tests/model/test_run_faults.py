@@ -13,7 +13,8 @@ from mol_model import launch
 from mol_model.cli import main
 from mol_model.clips.source import ClipSource
 from mol_model.clips.sums import clip_statistics
-from mol_model.config.settings import TINY, RunConfig, TrainingConfig, settings_that_count
+from mol_model.config.mol import TINY
+from mol_model.config.settings import RunConfig, TrainingConfig, settings_that_count
 from mol_model.runs import directory as run_directory
 from mol_model.runs import fold_jobs, holds
 from mol_model.runs import run as runs
@@ -295,10 +296,13 @@ HOW = {
 UNUSED = {
     ("training", "evaluate_every"),
     ("training", "validation_share"),
+    ("training", "decay"),
+    ("training", "decay_every"),
+    ("training", "momentum"),
     ("protocol", "k"),
     ("protocol", "seed"),
 }
-"""Of other model choices and protocols than the defaults."""
+"""Of other model choices, schedules, optimisers and protocols than the defaults."""
 
 
 @pytest.mark.filterwarnings("ignore:Pydantic serializer")

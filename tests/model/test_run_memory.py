@@ -15,7 +15,9 @@ from mol_model.clips import source as clip_source
 from mol_model.clips.source import ClipSource, open_source
 from mol_model.clips.sums import clip_statistics
 from mol_model.clips.views import Normalisation
-from mol_model.config.settings import TINY, ExpressionInput, RunConfig, TrainingConfig
+from mol_model.config.mol import TINY, ExpressionInput
+from mol_model.config.settings import RunConfig, TrainingConfig
+from mol_model.networks.build import build
 from mol_model.networks.mol.build import build_network, has_unused_branch
 from mol_model.networks.mol.network import MOL
 from mol_model.networks.precision import set_precision
@@ -59,7 +61,7 @@ def test_folds_at_once_share_the_memory_for_clips(prepared):
     part.cache_bytes = part._room = 2 * data.bytes // len(clips)
     part.read(clips)
     assert len(part._cache) == 2
-    assert torch.equal(part.read([3]).frames, data.read([3]).frames)
+    assert torch.equal(part.read([3])["frames"], data.read([3])["frames"])
 
 
 def test_processes_of_torchrun_on_one_machine_share_it_too(prepared, monkeypatch):
@@ -75,7 +77,8 @@ def test_a_video_of_many_clips_is_tested_a_few_at_a_time_with_the_same_numbers(
 ):
     data, config, folds = prepared
     torch.manual_seed(0)
-    model = build_network(config.model.model_copy(update={"use_flow": True})).eval()
+    with_flow = config.model.model_copy(update={"use_flow": True})
+    model = build(config.model_copy(update={"model": with_flow}))
     source, fold = ClipSource(data, CPU), Fold("x", folds[0].train, folds[0].test[:2])
     shape = clip_statistics(source).mean_landmarks(data.clips_of(fold.train))
     normalisation = Normalisation(100.0, 50.0)
@@ -120,7 +123,7 @@ def test_tests_are_of_full_float32_whatever_the_training_asked_for(
         return forward(self, *given, **more)
 
     monkeypatch.setattr(MOL, "forward", looked_at)
-    model, source = build_network(config.model).eval(), ClipSource(data, CPU)
+    model, source = build(config), ClipSource(data, CPU)
     fold = Fold("x", folds[0].train, folds[0].test[:1])
     shape = clip_statistics(source).mean_landmarks(data.clips_of(fold.train))
     try:
@@ -203,13 +206,13 @@ def test_clips_stream_where_cuda_memory_cannot_be_shared(prepared, monkeypatch, 
         monkeypatch.setattr(clip_source.pickle, "loads", refuse)
     received = pickle.Unpickler(io.BytesIO(sent)).load()
     assert received.resident is None
-    assert torch.equal(received.read([1]).frames, prepared[0].read([1]).frames)
+    assert torch.equal(received.read([1])["frames"], prepared[0].read([1])["frames"])
 
 
 class OnCuda:
     """Looks like resident clips on CUDA."""
 
-    frames = types.SimpleNamespace(device=torch.device("cuda", 1))
+    device = torch.device("cuda", 1)
 
 
 def test_a_copy_is_waited_for_by_the_stream_of_its_own_device(monkeypatch):

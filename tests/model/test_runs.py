@@ -10,14 +10,8 @@ import torch
 from mol_model.clips.source import ClipSource
 from mol_model.clips.sums import clip_statistics
 from mol_model.clips.views import Normalisation
-from mol_model.config.settings import (
-    PRESETS,
-    TINY,
-    DataConfig,
-    ProtocolConfig,
-    RunConfig,
-    TrainingConfig,
-)
+from mol_model.config.mol import TINY
+from mol_model.config.settings import PRESETS, DataConfig, ProtocolConfig, RunConfig, TrainingConfig
 from mol_model.protocols.folds import Fold, make_folds
 from mol_model.reports.page import write_report
 from mol_model.runs.options import RunOptions
@@ -54,7 +48,7 @@ def prepared(tmp_path_factory):
 def test_statistics_are_those_of_the_training_subjects(prepared):
     data, _, folds = prepared
     clips = data.clips_of(folds[0].train)
-    frames = data.read(clips).frames.double()
+    frames = data.read(clips)["frames"].double()
     statistics = clip_statistics(ClipSource(data, CPU)).normalisation(clips)
     assert statistics.mean == pytest.approx(frames.mean().item())
     assert statistics.std == pytest.approx(frames.std(correction=0).item())
@@ -83,7 +77,7 @@ def test_a_stopped_fold_continues_to_the_same_numbers(prepared, tmp_path):
     continued, _ = train_fold(data, folds[0], config, tmp_path / "parts")
 
     for (name, a), b in zip(
-        whole.state_dict().items(), continued.state_dict().values(), strict=True
+        whole.module.state_dict().items(), continued.module.state_dict().values(), strict=True
     ):
         assert torch.equal(a, b), name
     logs = [read_metric_log(tmp_path / name) for name in ("whole", "parts")]
@@ -99,7 +93,7 @@ def test_a_loss_that_is_not_finite_names_step_and_clips(prepared, tmp_path, monk
 
     def broken(clips, **how):
         batch = read(clips, **how)
-        batch.flow[:] = float("nan")
+        batch["flow"][:] = float("nan")
         return batch
 
     monkeypatch.setattr(data, "read", broken)
@@ -284,7 +278,7 @@ def test_the_best_model_is_kept_and_survives_an_interruption(prepared, tmp_path,
         train("broken", stop=4)
     again, resumed = train("broken")
     assert (resumed.step, resumed.score) == (record.step, record.score)
-    for one, other in zip(model.parameters(), again.parameters(), strict=True):
+    for one, other in zip(model.module.parameters(), again.module.parameters(), strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=0)
 
 

@@ -8,7 +8,8 @@ import torch
 
 from mol_model.clips.source import ClipSource, open_source
 from mol_model.clips.sums import clip_statistics
-from mol_model.config.settings import TINY, DataConfig, ProtocolConfig, RunConfig, TrainingConfig
+from mol_model.config.mol import TINY
+from mol_model.config.settings import DataConfig, ProtocolConfig, RunConfig, TrainingConfig
 from mol_model.protocols.folds import make_folds
 from mol_model.runs.options import RunOptions
 from mol_model.runs.run import fit, fit_to_data, load_data
@@ -90,14 +91,14 @@ def test_resident_streamed_and_worker_read_clips_are_the_same(prepared):
         ClipSource(data, CPU, workers=1),
     ]
     assert sources[0].resident is not None
-    assert sources[0].resident.frames.is_shared()
+    assert sources[0].resident["frames"].is_shared()
     assert sources[1].resident is None
     for batches in zip(*(source.batches(plan) for source in sources), strict=True):
         for other in batches[1:]:
             assert other.clips == batches[0].clips
             for a, b in zip(batches[0].tensors(), other.tensors(), strict=True):
                 assert torch.equal(a, b)
-    assert torch.equal(sources[0].read([4, 9]).flow, sources[1].read([4, 9]).flow)
+    assert torch.equal(sources[0].read([4, 9])["flow"], sources[1].read([4, 9])["flow"])
 
 
 def test_clips_stay_resident_only_where_they_fit(tmp_path):
@@ -144,7 +145,7 @@ def test_faster_arithmetic_learns_the_same(prepared, tmp_path, monkeypatch, sett
     other = with_training(config, **settings)
     model, _ = train_fold(source, folds[0], other, tmp_path / "other")
     assert losses(tmp_path / "other") == pytest.approx(losses(tmp_path / "plain"), rel=within)
-    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+    assert {parameter.dtype for parameter in model.module.parameters()} == {torch.float32}
     if settings == {"precision": "bf16"}:
         assert losses(tmp_path / "other") != losses(tmp_path / "plain")
 
@@ -183,7 +184,7 @@ def test_a_pretrained_model_starts_others_but_never_tests_its_own_people(tmp_pat
     folds = make_folds(data.samples, data.classes, ProtocolConfig())
     rate = with_training(config, learning_rate=1e-12)
     model, started = train_fold(ClipSource(data, CPU), folds[0], rate, tmp_path / "tuned")
-    state = model.state_dict()
+    state = model.module.state_dict()
     for name in ("stem.layers.0.weight", "flow.conv4.0.weight", "landmarks.points.bias"):
         torch.testing.assert_close(state[name], weights[f"model.{name}"], rtol=0, atol=1e-6)
     assert len(data.classes) == 3

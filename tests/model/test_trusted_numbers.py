@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from mol_model.clips.views import Normalisation, release_normalisation
-from mol_model.config.settings import TINY, ProtocolConfig, RunConfig, TrainingConfig
+from mol_model.config.mol import TINY
+from mol_model.config.settings import ProtocolConfig, RunConfig, TrainingConfig
 from mol_model.inference.predict import _Look
 from mol_model.protocols.folds import make_folds
 from mol_model.reports.comparison import compare_runs
@@ -136,9 +137,9 @@ def test_estimates_and_weights_that_are_not_finite_are_refused(run, tmp_path):
     record, _ = load_checkpoint(path)
     model, _ = testing.load_model(path, torch.device("cpu"))
     with torch.no_grad():
-        next(model.parameters())[0] = float("nan")
+        next(model.module.parameters())[0] = float("nan")
     with pytest.raises(TrainingError, match="not finite, and is not saved, an older"):
-        save_checkpoint(path, record, model)
+        save_checkpoint(path, record, model.module)
     assert load_checkpoint(path)[0] == record
 
 
@@ -252,7 +253,7 @@ def test_weights_of_the_release_are_tested_as_the_release_normalises(run, tmp_pa
     assert len(used) == 3
     for person, normalisation in used:
         videos = [k for k, one in enumerate(run.data.samples) if one.person == person]
-        frames = run.data.read(run.data.clips_of(videos)).frames[..., 40:104, 40:104].double()
+        frames = run.data.read(run.data.clips_of(videos))["frames"][..., 40:104, 40:104].double()
         assert normalisation.mean == pytest.approx(frames.mean().item())
         assert normalisation.mean + normalisation.std == pytest.approx(frames.max().item())
     with pytest.raises(ConfigError, match="--classes nothing"):

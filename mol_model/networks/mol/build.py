@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from mol_model.config.settings import ModelConfig
+from mol_model.config.mol import ModelConfig
 from mol_model.networks.mol.blocks import (
     ChannelCorrespondenceConvolution,
     F5CBlock,

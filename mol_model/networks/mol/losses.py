@@ -1,4 +1,4 @@
-"""The three losses and their weighted sum. They see tensors, not the network."""
+"""MOL's losses and their weighted sum. They see tensors, not the network."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-Scalar = Float[Tensor, ""]
+from mol_model.networks.losses import Scalar, label_loss
 
 
 class LossTerms(NamedTuple):
@@ -31,34 +31,6 @@ def inter_ocular_distance(landmarks: Float[Tensor, "*frames 68 2"]) -> Float[Ten
     left = landmarks[..., 36:42, :].mean(dim=-2)
     right = landmarks[..., 42:48, :].mean(dim=-2)
     return torch.linalg.vector_norm(right - left, dim=-1)
-
-
-def expression_loss(
-    logits: Float[Tensor, "b classes"],
-    labels: Int[Tensor, " b"],
-    class_weights: Float[Tensor, " classes"] | None = None,
-) -> Scalar:
-    """Cross entropy of `[B, classes]` logits against `[B]` labels (MOL Eq. 6)."""
-    return functional.cross_entropy(logits.float(), labels, weight=class_weights)
-
-
-def unit_loss(
-    logits: Float[Tensor, "b units"],
-    values: Int[Tensor, "b units"],
-    positive_weights: Float[Tensor, " units"] | None = None,
-) -> Scalar:
-    """Binary cross entropy of `[B, units]` logits, mean over the values that are known.
-
-    Args:
-        logits: A unit is shown with the probability `sigmoid(logit)`.
-        values: `[B, units]`: 1, 0, and -1 where unknown, which costs nothing.
-        positive_weights: `[units]`, what a unit that is shown weighs against one that is not.
-    """
-    known = values >= 0
-    losses = functional.binary_cross_entropy_with_logits(
-        logits.float(), values.clamp(min=0).float(), pos_weight=positive_weights, reduction="none"
-    )
-    return (losses * known).sum() / known.sum().clamp(min=1)
 
 
 def flow_loss(
@@ -101,7 +73,7 @@ def joint_loss(
     """Full loss `L_e + flow_weight * L_f + landmark_weight * L_m` (MOL Eq. 9).
 
     An estimate that is None takes no part. Labels `[B, units]` are of action units, which do not
-    exclude each other (`unit_loss`). Where several processes share a batch,
+    exclude each other (`networks.losses.unit_loss`). Where several processes share a batch,
     `weight_of_part` is the class weight of this part over an even share of the whole's. With
     `release_scaling` the terms are those of the authors' release: the flow's mean is divided
     by the pairs of a clip once more, and the landmark term is summed over its frames, not
@@ -110,8 +82,7 @@ def joint_loss(
     zero = true_flow.new_zeros((), dtype=torch.float32)
     expression = zero
     if logits is not None:
-        of_logits = expression_loss if labels.dim() == 1 else unit_loss
-        expression = of_logits(logits, labels, class_weights) * weight_of_part
+        expression = label_loss(logits, labels, class_weights, weight_of_part)
     of_flow = zero if flow is None else flow_loss(flow, true_flow)
     of_landmarks = zero if landmarks is None else landmark_loss(landmarks, true_landmarks)
     if release_scaling:

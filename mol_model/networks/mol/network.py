@@ -1,27 +1,15 @@
 """MOL: one pass of a batch of clips through stem, F5C and the three heads."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from mol_model.config.settings import ExpressionInput
+from mol_model.config.mol import ExpressionInput
+from mol_model.networks.interface import Estimates, TrainingPart
 from mol_model.networks.mol.blocks import Stem
 from mol_model.networks.mol.heads import ExpressionHead, FlowHead, LandmarkHead
 from mol_model.networks.mol.heads.expression import arrange
-
-
-class MOLOutput(NamedTuple):
-    """What the network estimates; None for a head that is left out."""
-
-    expression: Float[Tensor, "b classes"] | None
-    """Logits `[B, classes]`."""
-    flow: Float[Tensor, "b pairs 2 p p"] | None
-    """`[B, t-1, 2, P, P]` (or only the pairs asked for), `(u right, v down)`, pixels."""
-    landmarks: Float[Tensor, "b t-1 68 2"] | None
-    """`[B, t-1, 68, 2]`, `(x, y)` in pixels of the crop, of the last t-1 frames."""
 
 
 class MOL(nn.Module):
@@ -71,7 +59,7 @@ class MOL(nn.Module):
 
     def forward(
         self, clips: Float[Tensor, "..."], flow_pairs: Sequence[int] | None = None
-    ) -> MOLOutput:
+    ) -> Estimates:
         """Estimate everything for a batch of clips.
 
         Args:
@@ -105,15 +93,9 @@ class MOL(nn.Module):
         if self.expression is not None:
             expression = self.expression(arrange(first, second, self.expression_input))
         flow = self.flow(clips, first, second, flow_pairs) if self.flow is not None else None
-        return MOLOutput(expression=expression, flow=flow, landmarks=landmarks)
+        return Estimates(expression=expression, flow=flow, landmarks=landmarks)
 
-    def channels_last(self) -> "MOL":
-        """Store 2-D kernels with channels last, in place; returns itself.
-
-        `Module.to(memory_format=...)` refuses the 3-D kernel of the expression head.
-        """
-        with torch.no_grad():
-            for parameter in self.parameters():
-                if parameter.dim() == 4:
-                    parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
-        return self
+    def begin(self, part: TrainingPart) -> None:
+        """Let landmarks start at the mean shape of the training subjects (decision 0009)."""
+        if self.landmarks is not None:
+            self.landmarks.start_at(part.mean_landmarks)

@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mol_model.config.settings import ExpressionInput
+from mol_model.config.mol import ExpressionInput
 
 
 def sequence_length(pairs: int, how: ExpressionInput) -> int:
