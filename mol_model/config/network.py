@@ -22,6 +22,7 @@ NETWORKS: dict[str, str] = {
     "rcn-a": "mol_model.networks.rcn:network",
     "htnet": "mol_model.networks.htnet:network",
     "mmnet": "mol_model.networks.mmnet:network",
+    "fdp": "mol_model.networks.fdp.definition:network",
 }
 """Networks that come with the project: name to `module:attribute`."""
 
@@ -39,7 +40,7 @@ class NetworkSettings(Settings):
     """Side of the square that the network sees of an aligned frame of 144 px."""
 
     def tasks(self) -> frozenset[str]:
-        """What the network estimates, of `expression`, `flow` and `landmarks`."""
+        """What is estimated, of `expression`, `flow`, `landmarks` and `dynamic-image`."""
         return frozenset({"expression"})
 
 

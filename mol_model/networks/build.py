@@ -82,6 +82,7 @@ class BuiltNetwork:
 
     def loss(self, estimates: Estimates, request: LossRequest) -> dict[str, Tensor]:
         """`total`, which is minimised, and its named parts."""
+        request = replace(request, settings=self.settings)
         return (self.definition.loss or expression_alone)(estimates, request)
 
     def through(self, module: nn.Module) -> "BuiltNetwork":

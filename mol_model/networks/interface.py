@@ -48,7 +48,9 @@ class Estimates(NamedTuple):
     landmarks: Float[Tensor, "b t-1 68 2"] | None = None
     """`[B, t-1, 68, 2]`, `(x, y)` in pixels of the crop, of the last t-1 frames."""
     dynamic_image: Float[Tensor, "b 1 p p"] | None = None
-    """`[B, 1, P, P]`, in [-1, 1]."""
+    """`[B, 1, S, S]`, in [-1, 1], of any side (`mol_model.networks.dynamic_image.at_size`)."""
+    rank_scores: Float[Tensor, "b t"] | None = None
+    """`[B, t]`, rising with time, for the network's own loss."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,8 @@ class LossRequest:
     """Where processes share a batch: class weight of this part over an even share of the whole."""
     flow_pairs: Sequence[int] | None = None
     """Pairs whose flow is estimated; None for all."""
+    settings: NetworkSettings | None = None
+    """Of the network, for weights that are its own; `BuiltNetwork.loss` fills them in."""
 
 
 @dataclass(frozen=True)

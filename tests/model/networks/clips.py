@@ -5,6 +5,8 @@ import math
 
 import torch
 
+from mol_model.networks.dynamic_image import dynamic_image
+
 P = 64
 """Side of the crop."""
 
@@ -61,6 +63,7 @@ def some_views(count=8, classes=3, frames=8, side=P, seed=0):
         "key-frames": faces + change * key_time,
         "key-landmarks": points[:, None].repeat(1, 3, 1, 1),
         "key-flow": torch.stack([moved, -moved], dim=1) + noise,
+        "dynamic-image": dynamic_image(clips),
     }
     return views, labels
 

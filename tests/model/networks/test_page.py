@@ -19,7 +19,7 @@ def test_the_page_has_views_and_parameters_of_each_network(name):
     views, parameters = re.search(
         rf"^\| `{name}` \| (.*?) \| ([\d,]+) \|", PAGE, re.MULTILINE
     ).groups()
-    assert re.findall(r"`([\w-]+)`", views) == list(network.views)
+    assert re.findall(r"`([\w-]+)`", views) == [*network.views, *network.targets]
     with torch.device("meta"):
         model, _ = model_of(network, next(iter(network.presets)), classes=3)
     found = sum(weights.numel() for weights in model.parameters())
