@@ -46,9 +46,14 @@ def status(run: Path, as_json: bool) -> None:
 @click.option(
     "--index", "indexes", type=FOLDER, multiple=True, help="Output of 'molprep index --json'."
 )
-@click.option("--train", multiple=True, metavar="DATABASE", help="For cross: trains; default any.")
 @click.option(
-    "--test", multiple=True, metavar="NAME", help="For cross: databases; for hold-out: subjects."
+    "--train", multiple=True, metavar="NAME", help="For cross: databases; for owners-split: parts."
+)
+@click.option(
+    "--test",
+    multiple=True,
+    metavar="NAME",
+    help="For cross: databases; for hold-out: subjects; else parts.",
 )
 @click.option("--k", default=5, show_default=True, type=click.IntRange(min=2), help="For k-fold.")
 @click.option("--seed", default=0, show_default=True, help="For k-fold: breaks ties.")

@@ -53,9 +53,14 @@ def _launch(protocol: dict[str, object], **given: Any) -> None:
     type=click.Choice(PROTOCOLS),
     help="loso: leave one subject out (the default); composite: the same over several databases.",
 )
-@click.option("--train", multiple=True, metavar="DATABASE", help="For cross: databases that train.")
 @click.option(
-    "--test", multiple=True, metavar="NAME", help="For cross: databases; for hold-out: subjects."
+    "--train", multiple=True, metavar="NAME", help="For cross: databases; for owners-split: parts."
+)
+@click.option(
+    "--test",
+    multiple=True,
+    metavar="NAME",
+    help="For cross: databases; for hold-out: subjects; for owners-split: parts.",
 )
 @run_options
 def fit(protocol: str | None, train: tuple[str, ...], test: tuple[str, ...], **given: Any) -> None:

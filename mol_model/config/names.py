@@ -6,7 +6,15 @@ The standard library alone is imported here: `--help` answers at once.
 from typing import Literal, get_args
 
 ProtocolName = Literal[
-    "loso", "composite", "cross", "leave-one-database-out", "cd6me", "k-fold", "hold-out", "all"
+    "loso",
+    "composite",
+    "cross",
+    "leave-one-database-out",
+    "cd6me",
+    "k-fold",
+    "owners-split",
+    "hold-out",
+    "all",
 ]
 """Which videos train and which test; `mol_model.protocols.folds` has the rule of each."""
 
@@ -14,6 +22,9 @@ PROTOCOLS: tuple[ProtocolName, ...] = get_args(ProtocolName)
 
 OF_ONE_FOLD: tuple[ProtocolName, ...] = ("hold-out", "all")
 """Protocols that make no more than one fold."""
+
+FOLDS_APART: tuple[ProtocolName, ...] = ("cross", "owners-split")
+"""Protocols whose folds are results of their own: their predictions are not pooled."""
 
 FOLD_PROTOCOLS = tuple(name for name in PROTOCOLS if name not in OF_ONE_FOLD)
 

@@ -119,13 +119,15 @@ class ProtocolConfig(Settings):
 
     name: ProtocolName = "loso"
     """`composite` is leave one subject out over several databases (MEGC 2019); `cd6me` is leave
-    one of its six databases out with action units; `all` trains on everything and tests nothing,
-    for pre-training."""
+    one of its six databases out with action units; `owners-split` tests each part that a
+    database's owners keep for it, by a model of their training part; `all` trains on
+    everything and tests nothing, for pre-training."""
     train: tuple[str, ...] = ()
-    """For `cross`: databases that train together; empty: each alone."""
+    """For `cross`: databases that train together; empty: each alone. For `owners-split`: parts;
+    empty: those called training or train."""
     test: tuple[str, ...] = ()
     """For `cross`: databases that are tested; empty: each. For `hold-out`: subjects that are
-    tested, as `subject` or `database/subject`."""
+    tested, as `subject` or `database/subject`. For `owners-split`: parts; empty: all others."""
     k: int = Field(default=5, ge=2)
     """For `k-fold`."""
     seed: int = 0

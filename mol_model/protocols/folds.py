@@ -31,6 +31,8 @@ class Sample:
     database: str = ""
     key: str = ""
     """Name of the video, unique over databases."""
+    part: str = ""
+    """Of the split that the owners give, e.g. `training`; empty without one."""
     units: tuple[int, ...] = ()
     """Instead of a class, where several hold at once: 1, 0, or -1 if unknown, for each."""
 
@@ -65,13 +67,21 @@ def sample_of(clip: ClipRecord, mapping: str, classes: Sequence[str]) -> Sample 
         units = units_of(clip)
         if units is None:
             return None
-        return Sample(clip.person, 0, clip.database, clip.key, units)
+        return Sample(clip.person, 0, clip.database, clip.key, _part_of(clip), units)
     label = clip.labels.get(mapping)
     if label is None:
         return None
     return Sample(
-        person=clip.person, label=classes.index(label), database=clip.database, key=clip.key
+        person=clip.person,
+        label=classes.index(label),
+        database=clip.database,
+        key=clip.key,
+        part=_part_of(clip),
     )
+
+
+def _part_of(clip: ClipRecord) -> str:
+    return clip.annotations.get("partition", "")
 
 
 def make_folds(
@@ -208,6 +218,43 @@ def _grouped_k_fold(samples: Sequence[Sample], protocol: ProtocolConfig) -> list
     ]
 
 
+def _owners_split(samples: Sequence[Sample], protocol: ProtocolConfig) -> list[Fold]:
+    """The owners' training part, and a fold for each part that they test on.
+
+    Who is tested trains nowhere, also where the owners have a person in both: `left_out`.
+    """
+    without = sorted({sample.database for sample in samples if not sample.part})
+    if without:
+        raise ConfigError(
+            f"owners-split: the owners of {', '.join(without)} give no split; choose loso or k-fold"
+        )
+    parts = sorted({sample.part for sample in samples})
+    for name in (*protocol.train, *protocol.test):
+        if name not in parts:
+            raise ConfigError(f"owners-split: no part {name}; there are {', '.join(parts)}")
+    train = set(protocol.train) or {part for part in parts if part.startswith("train")}
+    tested = [part for part in protocol.test or parts if part not in train]
+    if not train or not tested:
+        raise ConfigError(
+            f"owners-split: of the parts {', '.join(parts)} none is left to "
+            f"{'test' if train else 'train'}; is a table of the owners missing, or name them with "
+            "--train and --test"
+        )
+    folds = []
+    for part in tested:
+        people = {sample.person for sample in samples if sample.part == part}
+        candidates = [i for i, sample in enumerate(samples) if sample.part in train]
+        folds.append(
+            Fold(
+                name=file_name(part),
+                train=tuple(i for i in candidates if samples[i].person not in people),
+                test=tuple(i for i, sample in enumerate(samples) if sample.part == part),
+                left_out=tuple(i for i in candidates if samples[i].person in people),
+            )
+        )
+    return folds
+
+
 def _hold_out(samples: Sequence[Sample], protocol: ProtocolConfig) -> list[Fold]:
     people = {sample.person for sample in samples}
     if not protocol.test:
@@ -277,6 +324,8 @@ def _rule(name: ProtocolName) -> _Rule:
             return _Rule("CD6ME: action units, leave one of six databases out", _cd6me)
         case "k-fold":
             return _Rule("k-fold grouped by subject", _grouped_k_fold)
+        case "owners-split":
+            return _Rule("the owners' split into training and test parts", _owners_split)
         case "hold-out":
             return _Rule("one split by subject", _hold_out)
         case "all":

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from mol_model.protocols.units import UNIT_CLASSES, UNITS_MAPPING
 from mol_pipeline.contract.errors import ConfigError
+from mol_pipeline.contract.labels import WITHOUT_TRUTH
 
 COMPOSITE_MAPPING = "megc2019"
 """Label mapping by which the composite leaves out what MEGC 2019 leaves out."""
@@ -35,8 +36,14 @@ def common_mapping(
         protocol: The composite takes its own mapping for three classes, CD6ME action units.
 
     Raises:
-        ConfigError: If a database lacks it, or has other classes under it.
+        ConfigError: If a database lacks it, has other classes under it, or has no truth at all.
     """
+    untold = sorted({one.database for one in documents if one.database in WITHOUT_TRUTH})
+    if untold:
+        raise ConfigError(
+            f"{', '.join(untold)}: its owners keep the truth, so nothing can be trained or scored "
+            "on it; 'moltrain predict' takes its folders"
+        )
     if protocol == "cd6me":
         if name not in {None, UNITS_MAPPING}:
             raise ConfigError(

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mol_model.clips.shards import ShardSet
+from mol_model.config.names import FOLDS_APART
 from mol_model.config.run_layout import CHECKPOINT_NAME, PREDICTIONS_NAME, fold_directory
 from mol_model.config.settings import RunConfig
 from mol_model.protocols.folds import Fold, protocol_title
@@ -92,7 +93,7 @@ def run_metrics(
         "unknown_people": start is not None and not start.knows_people,
         "seed": config.training.seed,
         "manifest_hash": data.manifest_hash,
-        **pooled_metrics(predictions, data.classes, by_fold=config.protocol.name == "cross"),
+        **pooled_metrics(predictions, data.classes, by_fold=config.protocol.name in FOLDS_APART),
     }
     metrics |= {"folds": len(folds), "notes": _notes(data, config, folds)}
     published = published_units(metrics) if config.protocol.name == "cd6me" else {}

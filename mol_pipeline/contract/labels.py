@@ -110,6 +110,16 @@ _VALENCE = _three(
 """`3` of every database: a word has the same valence whoever wrote it. `others`, `tense` and
 several words at once have none."""
 
+_FOUR_VALENCES = _Rule(
+    {
+        "negative": "negative",
+        "positive": "positive",
+        "surprise": "surprise",
+        "others": "others other",
+    }
+)
+"""Of tables whose words are these."""
+
 
 def _release_three(negative: str, positive: str) -> _Rule:
     return _Rule({"surprise": "surprise", "positive": positive, "negative": negative})
@@ -199,25 +209,9 @@ _RULES: dict[str, dict[str, _Rule]] = {
         ),
     },
     "casme-sq": {
-        "4": _Rule(
-            {
-                "negative": "negative",
-                "positive": "positive",
-                "surprise": "surprise",
-                "others": "others other",
-            },
-            {"only": "micro"},
-        ),
+        "4": _Rule(_FOUR_VALENCES.words, {"only": "micro"}),
         "3": _Rule(_VALENCE.words, {"only": "micro"}),
-        "4-macro": _Rule(
-            {
-                "negative": "negative",
-                "positive": "positive",
-                "surprise": "surprise",
-                "others": "others other",
-            },
-            {"only": "macro"},
-        ),
+        "4-macro": _Rule(_FOUR_VALENCES.words, {"only": "macro"}),
         "micro-macro": _MICRO_MACRO,
     },
     "casme3": {
@@ -243,6 +237,21 @@ _RULES: dict[str, dict[str, _Rule]] = {
         ),
         "objective": _Rule(_OBJECTIVE_WORDS, {"field": "objective_class", "only": "micro"}),
         "micro-macro": _MICRO_MACRO,
+    },
+    "casme3-c": {"4": _FOUR_VALENCES, "3": _VALENCE},
+    "dfme": {
+        "7": _Rule(
+            {
+                "happiness": "happiness happy",
+                "anger": "anger",
+                "contempt": "contempt",
+                "disgust": "disgust",
+                "fear": "fear",
+                "sadness": "sadness sad",
+                "surprise": "surprise",
+            }
+        ),
+        "3": _VALENCE,
     },
     "mmew": {
         "7": _Rule(
@@ -294,7 +303,11 @@ LABEL_MAPPINGS: Mapping[str, tuple[LabelMapping, ...]] = {
 }
 """Per database, every mapping it supports; the first is its default.
 
-A database that is not named here (`custom`) has one mapping, `all`: its own words."""
+A database that is not named here (`custom`, those without truth) has one mapping, `all`: its own
+words."""
+
+WITHOUT_TRUTH = frozenset({"megc-unseen"})
+"""Databases whose owners keep what is shown to themselves: nothing trains on them or is scored."""
 
 OWN_WORDS = "all"
 """Mapping of a database whose words are the user's own."""

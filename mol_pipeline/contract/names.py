@@ -22,7 +22,7 @@ MOST_BYTES = 120
 """Of a name: with an ending and the signs of a file that is being written it stays below 255."""
 
 DASHED = (
-    *("casme-sq", "samm-lv", "smic-hs", "smic-nir", "smic-vis"),
+    *("casme-sq", "casme3-c", "megc-unseen", "samm-lv", "smic-hs", "smic-nir", "smic-vis"),
     *("smic-e-hs", "smic-e-nir", "smic-e-vis"),
 )
 """Databases whose name has a dash of its own: where the first part of a name ends."""

@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 
@@ -113,6 +113,8 @@ class Row:
     number: int
     """Row in the table, from 1, for messages."""
     cells: Mapping[str, str]
+    line: tuple[tuple[str, str], ...] = field(default=(), compare=False, repr=False)
+    """Header and cell of every column, in their order; without a header none."""
 
     def text(self, column: str) -> str:
         """Cell as text without surrounding blanks; empty if the column is absent."""
@@ -216,7 +218,8 @@ def _under_headers(
         places = _places({**wanted, **extra}, rows[position])
         if not found:
             notes += _repeated_columns(wanted, rows[position:], places)
-        found[name] = tuple(_data_rows(rows, position + 1, _always(places)))
+        head = tuple(cell.strip() for cell in rows[position])
+        found[name] = tuple(_data_rows(rows, position + 1, _always(places), head))
     return _UnderHeaders(found, lacking, notes)
 
 
@@ -289,6 +292,7 @@ def _data_rows(
     rows: Sequence[Sequence[str]],
     first: int,
     places_of: Callable[[Sequence[str]], Mapping[str, int] | None],
+    head: tuple[str, ...] = (),
 ) -> Iterator[Row]:
     for position in range(first, len(rows)):
         row = rows[position]
@@ -299,7 +303,8 @@ def _data_rows(
             continue
         cells = {name: _cell(row, index) for name, index in places.items()}
         if any(cells.values()):
-            yield Row(number=position + 1, cells=cells)
+            line = tuple((name, _cell(row, index)) for index, name in enumerate(head))
+            yield Row(number=position + 1, cells=cells, line=line)
 
 
 def _plain_cell(text: str) -> str:

@@ -80,7 +80,9 @@ class Release:
         if not self.table:
             return root
         if junk:
-            (root / f"~${self.table}").touch()
+            place = (root / self.table).parent
+            place.mkdir(parents=True, exist_ok=True)
+            (place / f"~${Path(self.table).name}").touch()
         if self.header is None:
             lines = [[_stored(cell, numbers) for cell in row] for row in self.rows]
         else:
@@ -466,6 +468,55 @@ def affwild2(labels: dict[str, list[int]], crops: dict[str, Sequence[int]]) -> R
     return release
 
 
+def casme3_c(clips: Sequence[Clip]) -> Release:
+    """CAS(ME)^3 part C: whole videos, no apex, units with commas, one of them wide."""
+    header = columns("sub,count,onset,offset,au,emotion")
+    release = Release("casme3-c", "annotation/partC/CAS(ME)3_part_C_ME.xlsx", header)
+    for i, clip in enumerate(clips):
+        release.rows.append(
+            {
+                "sub": clip.subject,
+                "count": int(clip.name),
+                "onset": clip.onset,
+                "offset": clip.offset,
+                "au": "1\uff0c2" if i == 0 else "4,7",
+                "emotion": clip.emotion,
+            }
+        )
+        place = f"part_C/{clip.subject:02d}/a"
+        for kind, suffix in (("color", "jpg"), ("depth", "png")):
+            names = release.frames.setdefault(f"{place}/{kind}", [])
+            names += [f"{n}.{suffix}" for n in clip.numbers if f"{n}.{suffix}" not in names]
+    return release
+
+
+DFME_HEADER = columns("Subject,Filename,OnsetFrame,ApexFrame,OffsetFrame,Emotion,AU")
+DFME_TREES = {
+    "training": "train_data/train_data",
+    "test_A": "test_data_A/test_data_A",
+    "test_B": "test_data_B",
+}
+
+
+def dfme(clips: Sequence[Clip], part: str = "training") -> Release:
+    """One part of DFME: five-digit PNGs, the table named after the part."""
+    release = Release("dfme", f"full_release_annotation/{part}_full_with_AU.xlsx", DFME_HEADER)
+    for clip in clips:
+        release.rows.append(
+            {
+                "Subject": f"sub{clip.subject:04d}",
+                "Filename": clip.name,
+                "OnsetFrame": clip.onset,
+                "ApexFrame": clip.apex,
+                "OffsetFrame": clip.offset,
+                "Emotion": clip.emotion,
+                "AU": "4+L7",
+            }
+        )
+        release.frames[f"{DFME_TREES[part]}/{clip.name}"] = [f"{n:05d}.png" for n in clip.numbers]
+    return release
+
+
 def examples() -> dict[str, Release]:
     """A small release of each database with a table, whose clips are all good."""
     return {
@@ -497,6 +548,20 @@ def examples() -> dict[str, Release]:
                 Clip(1, "b", "disgust", 166, 168, 171),
                 Clip(1, "b", "Others", 200, 200, 204),
                 Clip(14, "J", "happy", 1012, 1014, 1015),
+            ]
+        ),
+        "casme3-c": casme3_c(
+            [
+                Clip(1, "1", "negative", 98, "", 102),
+                Clip(1, "2", "others", 200, "", 204),
+                Clip(30, "1", "positive", 8, "", 13),
+            ]
+        ),
+        "dfme": dfme(
+            [
+                Clip(3, "sub0003_01", "Happiness", 98, 100, 102),
+                Clip(3, "sub0003_02", "Fear", 1, 3, 9),
+                Clip(671, "sub0671_01", "Contempt"),
             ]
         ),
         "mmew": mmew(

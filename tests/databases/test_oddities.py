@@ -78,7 +78,7 @@ def test_an_impossible_row_is_rejected_with_a_reason_and_the_rest_kept(plain, tm
     odd = dict(release.rows[0]) if isinstance(release.rows[0], dict) else list(release.rows[0])
     if isinstance(odd, dict):
         onset = next(key for key in odd if key.lower().startswith("onset"))
-        name_column = next(key for key in odd if key.lower() in {"filename", "fold_name"})
+        name_column = next(key for key in odd if key.lower() in {"filename", "fold_name", "count"})
         odd[onset] = "soon"
         odd[name_column] = {"smic-e-hs": "s1_ne_09", "mmew": "S01-01-009"}.get(name, "006_9_9")
         rejected_for = {"smic-e-hs": "no-long-video"}.get(name, "impossible-row")

@@ -19,6 +19,7 @@ WORDS = ("Anger", "Happiness", "Contempt", "Surprise", "Other")
 WORDS_OF = {
     "casme2": ("happiness", "disgust", "repression", "surprise", "others"),
     "smic-hs": ("negative", "positive", "surprise"),
+    "dfme": ("happiness", "anger", "contempt", "disgust", "fear", "sadness", "surprise"),
     "mmew": ("happiness", "surprise", "disgust", "fear", "sadness", "anger", "others"),
 }
 """Databases with words and mappings of their own; all others speak as SAMM does."""
@@ -47,11 +48,13 @@ def write_shards(
     compression: str = "none",
     sampling: dict[str, str] | None = None,
     action_units: Mapping[str, str] = MappingProxyType({}),
+    parts: tuple[str, ...] = (),
 ) -> Path:
     """Write one shard and its manifest: a video per subject and word.
 
     `names` are those of the subjects, if they are not to be numbers from `first_subject` on;
-    `action_units` is the owners' text by word.
+    `action_units` is the owners' text by word; `parts` are those of the owners' split that the
+    subjects are in, in turn.
     """
     names = names or tuple(f"{first_subject + k:03d}" for k in range(subjects))
     directory.mkdir(parents=True, exist_ok=True)
@@ -83,6 +86,11 @@ def write_shards(
             if text := action_units.get(word):
                 read = {"annotations": {ACTION_UNITS: text}, ACTION_UNITS: read_action_units(text)}
                 video = video.model_copy(update=read)
+            if parts:
+                part = parts[(subject - first_subject) % len(parts)]
+                video = video.model_copy(
+                    update={"annotations": {**video.annotations, "partition": part}}
+                )
             labels = labels_under_every_mapping(emotions, video)
             videos.append(video.model_copy(update={"labels": labels}))
             motion = np.nan if subject == broken_subject else label

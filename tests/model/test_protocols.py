@@ -15,6 +15,7 @@ from mol_model.protocols.units import CD6ME
 from mol_pipeline.contract.errors import ConfigError, TrainingError
 
 CLASSES = ("a", "b", "c")
+PARTS = ("training", "test-a", "test-b")
 
 
 def sample(person, label, database="samm"):
@@ -50,6 +51,11 @@ def of_the_six(samples):
 def test_no_protocol_puts_a_person_on_both_sides(name, samples):
     if name == "cd6me":
         samples = of_the_six(samples)
+    if name == "owners-split":  # somebody trains whom nobody tests; others may be in all parts
+        samples = [
+            *(replace(one, part=PARTS[i % 3]) for i, one in enumerate(samples)),
+            replace(sample("z/0", 0), part="training"),
+        ]
     folds = make_folds(samples, CLASSES, ProtocolConfig(name=name, k=2))
     for fold in folds:
         assert fold.train
@@ -62,6 +68,39 @@ def test_no_protocol_puts_a_person_on_both_sides(name, samples):
     if name in {"loso", "composite", "k-fold"}:
         assert tested == list(range(len(samples)))
     assert folds == make_folds(samples, CLASSES, ProtocolConfig(name=name, k=2))
+
+
+def in_parts(*people):
+    """A video of each person and part."""
+    return [
+        replace(sample(person, label), part=part)
+        for label, (part, names) in enumerate(zip(PARTS, people, strict=True))
+        for person in names
+    ]
+
+
+def test_the_owners_split_tests_each_part_and_leaves_out_who_is_in_both():
+    samples = in_parts(("x/1", "x/2", "x/3"), ("x/3", "x/4"), ("x/1", "x/4"))
+    first, second = make_folds(samples, CLASSES, ProtocolConfig(name="owners-split"))
+    assert (first.name, first.train, first.test, first.left_out) == ("test-a", (0, 1), (3, 4), (2,))
+    assert (second.name, second.train, second.test) == ("test-b", (1, 2), (5, 6))
+    named = ProtocolConfig(name="owners-split", train=("training", "test-a"), test=("test-b",))
+    (joined,) = make_folds(samples, CLASSES, named)
+    assert (joined.train, joined.left_out) == ((1, 2, 3), (0, 4))
+
+
+def test_a_split_that_the_owners_do_not_give_is_refused_by_name():
+    plain = [sample("x/1", 0), sample("x/2", 1), sample("x/3", 2)]
+    with pytest.raises(ConfigError, match=r"owners of samm give no split; choose loso or k-fold"):
+        make_folds(plain, CLASSES, ProtocolConfig(name="owners-split"))
+    samples = in_parts(("x/1",), ("x/2",), ("x/3",))
+    wrong = ProtocolConfig(name="owners-split", test=("test-c",))
+    with pytest.raises(ConfigError, match=r"no part test-c; there are test-a, test-b, training"):
+        make_folds(samples, CLASSES, wrong)
+    for part, word in (("training", "test"), ("test-a", "train")):
+        alone = [replace(one, part=part) for one in samples]
+        with pytest.raises(ConfigError, match=rf"of the parts {part} none is left to {word}"):
+            make_folds(alone, CLASSES, ProtocolConfig(name="owners-split"))
 
 
 def test_a_split_tests_the_named_people_and_all_tests_nobody():

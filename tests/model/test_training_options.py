@@ -168,6 +168,33 @@ def test_deterministic_kernels_are_asked_for_and_given_back(prepared, tmp_path):
     assert losses(tmp_path / "a") == losses(tmp_path / "b")  # on a CPU they are so anyway
 
 
+def test_dfme_trains_before_others_and_is_tested_on_its_own_split(tmp_path):
+    parts = ("training", "training", "test-a", "test-b")
+    shards = write_shards(
+        tmp_path / "dfme", subjects=4, database="dfme", parts=parts, phases=1, frames=2,
+        words=("happiness", "fear", "surprise"),
+    )  # fmt: skip
+    few = with_training(CONFIG, steps=1)
+    split = few.model_copy(update={"protocol": ProtocolConfig(name="owners-split")})
+    data = load_data([shards], "3", split)
+    options = RunOptions(out=tmp_path / "split", device="cpu")
+    metrics = fit(data, fit_to_data(split, data), options)
+    assert {name: one["videos"] for name, one in metrics["by_fold"].items()} == {
+        "test-a": 3,
+        "test-b": 3,
+    }
+    assert "accuracy" not in metrics  # the parts are never pooled
+
+    whole = few.model_copy(update={"protocol": ProtocolConfig(name="all")})
+    fit(data, fit_to_data(whole, data), RunOptions(out=tmp_path / "all", device="cpu"))
+    checkpoint = tmp_path / "all/folds/all/checkpoint"
+    own = load_data([write_shards(tmp_path / "samm", subjects=2, phases=1, frames=2)], None, few)
+    tuned = with_training(fit_to_data(few, own), init_from=str(checkpoint))
+    folds = make_folds(own.samples, own.classes, ProtocolConfig())
+    _, started = train_fold(ClipSource(own, CPU), folds[0], tuned, tmp_path / "tuned")
+    assert {"dfme/006", "dfme/009", "samm/007"} <= set(started.people)
+
+
 def test_a_pretrained_model_starts_others_but_never_tests_its_own_people(tmp_path):
     few = CONFIG.model_copy(update={"protocol": ProtocolConfig(name="all")})
     pretraining = load_data([write_shards(tmp_path / "a", subjects=2)], None, few)

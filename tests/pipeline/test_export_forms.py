@@ -11,6 +11,7 @@ import pytest
 
 from mol_pipeline.cli import main
 from mol_pipeline.contract.action_units import CD6ME_UNITS, UNIT_NAMES
+from mol_pipeline.contract.labels import WITHOUT_TRUTH
 from mol_pipeline.contract.manifest_file import read_manifest
 from mol_pipeline.databases.names import DATABASES
 from tests.in_process import invoke
@@ -85,7 +86,9 @@ def test_a_database_of_three_classes_has_no_fine_one(tmp_path):
     assert all(one["synthetic"] for one in lines)
 
 
-@pytest.mark.parametrize("database", sorted(set(DATABASES) - {"custom", "affwild2"}))
+@pytest.mark.parametrize(
+    "database", sorted(set(DATABASES) - {"custom", "affwild2", *WITHOUT_TRUTH})
+)
 def test_every_database_can_be_asked_about(tmp_path, database):
     shards = write_shards(
         tmp_path / "shards", subjects=2, database=database, phases=1, frames=2,

@@ -6,6 +6,7 @@ from click.testing import CliRunner
 
 from mol_pipeline.cli import main
 from mol_pipeline.config import BuildConfig, SamplingConfig
+from mol_pipeline.contract.labels import WITHOUT_TRUTH
 from mol_pipeline.contract.manifest_file import read_manifest
 from mol_pipeline.databases.demo import write_demo
 from mol_pipeline.databases.demo.layouts import LAYOUTS
@@ -33,7 +34,7 @@ def test_a_demo_is_read_by_its_adapter_and_prepared(tmp_path, name):
     document = index.document()
     if document.counted == "videos":
         assert set(document.by_class) <= {scene.emotion.lower() for scene in layout.plan} | {""}
-    for clip in document.clips:
+    for clip in document.clips if name not in WITHOUT_TRUTH else ():
         assert clip.labels or document.counted == "frames" or "+" in clip.raw_label, clip.clip
 
     cut = cut_long_videos(index, PAIR.segments)

@@ -18,6 +18,7 @@ SAMM_HEADER_ROW = 14
 """From 1; rows 1 to 12 are notes, row 13 is blank."""
 SAMM_OBJECTIVE_CLASSES = {"Happiness": "I", "Surprise": "II", "Anger": "III"}
 MMEW_CODES = {"happiness": "01", "surprise": "02", "disgust": "03", "others": "04"}
+DFME_FOLDERS = {"training": "train_data", "test_A": "test_data_A", "test_B": "test_data_B"}
 AFFWILD2_CLASSES = "Neutral,Anger,Disgust,Fear,Happiness,Sadness,Surprise,Other"
 AFFWILD2_NUMBERS = {"negative": 1, "positive": 4, "surprise": 6}
 
@@ -212,6 +213,52 @@ def write_mmew(out: Path, clips: Sequence[FilmedClip]) -> Path:
     path = out / "MMEW_Micro_Exp.xlsx"
     _write_xlsx(path, {"Sheet1": [header, *rows]})
     return path
+
+
+def write_casme3_c(out: Path, clips: Sequence[FilmedClip]) -> Path:
+    """CAS(ME)^3 part C: no apex, subjects as numbers, units separated by commas, one of them wide.
+
+    The older table lies beside it, with a row less.
+    """
+    header = ("sub", "count", "onset", "offset", "au", "emotion")
+    rows = [
+        [
+            *(clip.person + 1, clip.place + 1, clip.onset, clip.offset),
+            *(clip.action_units.replace("+", "\uff0c" if i == 0 else ","), clip.emotion),
+        ]
+        for i, clip in enumerate(clips)
+    ]
+    place = out / "annotation/partC"
+    place.mkdir(parents=True)
+    _write_xlsx(place / "CAS(ME)3_part_C.xlsx", {"Sheet1": [header, *rows[:-1]]})
+    path = place / "CAS(ME)3_part_C_ME.xlsx"
+    _write_xlsx(path, {"Sheet1": [header, *rows]})
+    return path
+
+
+def dfme_part(person: int) -> str:
+    """Part of DFME that a person is in: of three people one trains, and each test has one."""
+    return tuple(DFME_FOLDERS)[person % len(DFME_FOLDERS)]
+
+
+def write_dfme(out: Path, clips: Sequence[FilmedClip]) -> None:
+    """DFME: a table for each part; further units in columns without a name."""
+    header = (
+        *("Subject", "Filename", "OnsetFrame", "ApexFrame", "OffsetFrame", "Emotion"),
+        *("AU", "", "", ""),
+    )
+    place = out / "full_release_annotation"
+    place.mkdir()
+    for part in {dfme_part(clip.person): None for clip in clips}:
+        rows: list[list[Any]] = [
+            [
+                *(clip.subject, clip.clip, clip.onset, clip.apex, clip.offset, clip.emotion),
+                *clip.action_units.split("+"),
+            ]
+            for clip in clips
+            if dfme_part(clip.person) == part
+        ]
+        _write_xlsx(place / f"{part}_full_with_AU.xlsx", {"Sheet1": [header, *rows]})
 
 
 def write_four_dme(out: Path, clips: Sequence[FilmedClip]) -> Path:

@@ -192,7 +192,7 @@ def _write_frames(
         if number == lost:
             continue
         path = folder / layout.file(clip, number)
-        options = [] if path.suffix == ".bmp" else [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+        options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if path.suffix == ".jpg" else []
         _, content = cv2.imencode(path.suffix, image, options)
         path.write_bytes(content.tobytes())
         written += 1
