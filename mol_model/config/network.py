@@ -23,6 +23,10 @@ NETWORKS: dict[str, str] = {
     "htnet": "mol_model.networks.htnet:network",
     "mmnet": "mol_model.networks.mmnet:network",
     "fdp": "mol_model.networks.fdp.definition:network",
+    "bi-woof": "mol_model.networks.features.bi_woof:network",
+    "lbp-top": "mol_model.networks.features.lbp_top:network",
+    "mean-flow": "mol_model.networks.features.controls:mean_flow",
+    "majority": "mol_model.networks.features.controls:majority",
 }
 """Networks that come with the project: name to `module:attribute`."""
 
