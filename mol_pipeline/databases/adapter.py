@@ -7,6 +7,7 @@ from typing import Any
 
 from mol_pipeline.contract.manifest import IndexOptions
 from mol_pipeline.databases.index import DatabaseIndex
+from mol_pipeline.databases.sheets import opened_once
 from mol_pipeline.databases.text import tables_encoded
 
 
@@ -44,7 +45,7 @@ class Adapter(ABC):
 
     def read(self, request: IndexRequest) -> DatabaseIndex:
         """List the videos of a request; see `index`."""
-        with tables_encoded(request.options.encoding):
+        with tables_encoded(request.options.encoding), opened_once():
             return self._read(request).only(request.options.expression)
 
     @abstractmethod

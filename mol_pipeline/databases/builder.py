@@ -7,12 +7,12 @@ their name, gaps are noted, and what is left over is named. Nothing vanishes.
 
 import functools
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from mol_pipeline.contract.documents import shortened
-from mol_pipeline.contract.errors import SourceError
 from mol_pipeline.contract.manifest import Correction, KeyFrames, RejectedVideo
 from mol_pipeline.contract.rejections import RejectionCode
 from mol_pipeline.databases.adapter import IndexRequest
@@ -25,6 +25,7 @@ from mol_pipeline.databases.files import (
     FrameFolders,
     folder_inside,
     list_series,
+    nothing_found,
     raw_before_cropped,
     require_root,
 )
@@ -79,6 +80,7 @@ class IndexBuilder:
         self.notes: list[str] = []
         self._warnings: list[str] = []
         self._rejected: list[RejectedVideo] = []
+        self._impossible: Counter[str] = Counter()
         self._found: list[FoundClip] = []
         self._videos: list[SourceVideo] = []
         self._names = ClipNames()
@@ -147,6 +149,8 @@ class IndexBuilder:
 
     def reject(self, clip: AnnotatedClip, code: RejectionCode, message: str) -> None:
         """Leave a clip out, with a reason."""
+        if code in {"impossible-row", "duplicate-row"}:
+            self._impossible[clip.annotations.get("expression", "micro")] += 1
         self._rejected.append(
             RejectedVideo(
                 database=self.database,
@@ -271,7 +275,9 @@ class IndexBuilder:
         for note in self._noticed.notes():
             self.note(note)
         if not self._videos:
-            raise self._nothing_found()
+            raise nothing_found(
+                self.root, self.title, self.folders.archives, self._warnings, self._rejected
+            )
         return self._index(annotation, edition)
 
     def _take_cut(self, done: Sequence[tuple[AnnotatedClip, Cut]]) -> None:
@@ -323,7 +329,9 @@ class IndexBuilder:
                 sorted(self._rejected, key=lambda one: (one.subject, one.clip, one.code))
             ),
             corrections=tuple(self._applied),
-            counts=() if synthetic else compare_with_published(self.database, videos, edition),
+            counts=()
+            if synthetic
+            else compare_with_published(self.database, videos, edition, self._impossible),
             notes=tuple(self.notes),
             warnings=tuple(self._warnings),
             options=self.request.options,
@@ -333,17 +341,3 @@ class IndexBuilder:
         """A video with what was noticed in its row."""
         noticed = self._noticed.remarks(video.subject, video.clip)
         return replace(video, remarks=(*noticed, *video.remarks)) if noticed else video
-
-    def _nothing_found(self) -> SourceError:
-        words = f"{self.root}: no clip of {self.title} has frames there"
-        if self.folders.archives:
-            name = self.folders.archives[0].relative_to(self.root)
-            return SourceError(f"{words}; unpack {name} first")
-        reason = ""
-        if self._warnings:
-            reason = f"; {self._warnings[0]}"
-        elif self._rejected:
-            reason = f"; first: {self._rejected[0].clip}: {self._rejected[0].message}"
-        return SourceError(
-            f"{words} ({len(self._rejected)} rejected{reason}); is --root the right folder?"
-        )

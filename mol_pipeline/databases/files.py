@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mol_pipeline.contract.errors import SourceError
+from mol_pipeline.contract.manifest import RejectedVideo
 from mol_pipeline.databases.frame_names import FrameSeries, number_frames
 
 IMAGE_SUFFIXES = frozenset(
@@ -284,3 +285,22 @@ def unpack_hint(root: Path) -> str:
     """Words for a message if an archive below a root may hold what is missing."""
     archives = [name for _, _, files in walk(root) for name in files if is_archive(name)]
     return f" (is it inside {archives[0]}? unpack that first)" if archives else ""
+
+
+def nothing_found(
+    root: Path,
+    title: str,
+    archives: Sequence[Path],
+    warnings: Sequence[str],
+    rejected: Sequence[RejectedVideo],
+) -> SourceError:
+    """The error of a root where no clip has frames, with what is likeliest the reason."""
+    words = f"{root}: no clip of {title} has frames there"
+    if archives:
+        return SourceError(f"{words}; unpack {archives[0].relative_to(root)} first")
+    reason = ""
+    if warnings:
+        reason = f"; {warnings[0]}"
+    elif rejected:
+        reason = f"; first: {rejected[0].clip}: {rejected[0].message}"
+    return SourceError(f"{words} ({len(rejected)} rejected{reason}); is --root the right folder?")

@@ -42,7 +42,9 @@ class Misfit(Exception):
         self.code = code
 
 
-def require_most(where: str, found: int, missing: Gaps, most: float) -> None:
+def require_most(
+    where: str, found: int, missing: Gaps, most: float, why: str = "is the archive whole?"
+) -> None:
     """Refuse a clip that lacks more of its frames than is allowed.
 
     Args:
@@ -50,6 +52,7 @@ def require_most(where: str, found: int, missing: Gaps, most: float) -> None:
         found: Frames that are there.
         missing: Numbers for which there is none.
         most: Share that may be missing.
+        why: What may be the reason, for the message.
 
     Raises:
         Misfit: If more is.
@@ -59,7 +62,7 @@ def require_most(where: str, found: int, missing: Gaps, most: float) -> None:
         raise Misfit(
             "missing-frames",
             f"{where}: {absent} of its {found + absent} frames are not there "
-            f"({gaps_text(missing)}): is the archive whole? '--most-missing 1' takes what there is",
+            f"({gaps_text(missing)}): {why} '--most-missing 1' takes what there is",
         )
 
 

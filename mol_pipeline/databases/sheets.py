@@ -4,7 +4,9 @@ import csv
 import io
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +19,9 @@ MOST_CSV_BYTES = 256 << 20
 """Two million videos with long names."""
 
 TEXT_SUFFIXES = frozenset({".csv", ".txt", ".tsv"})
+
+
+_OPENED: ContextVar["dict[Path, OpenedTable] | None"] = ContextVar("opened", default=None)
 
 
 @dataclass(frozen=True)
@@ -34,12 +39,31 @@ def read_sheets(path: Path) -> dict[str, list[list[str]]]:
     return open_table(path).sheets
 
 
+@contextmanager
+def opened_once() -> Iterator[None]:
+    """Within it a table is opened once: a database asks what it says, and reads it again."""
+    token = _OPENED.set({})
+    try:
+        yield
+    finally:
+        _OPENED.reset(token)
+
+
 def open_table(path: Path) -> OpenedTable:
-    """All sheets of a table as text; merged cells are filled down.
+    """All sheets of a table as text, not to be changed; merged cells are filled down.
 
     Raises:
         SourceError: If the file cannot be read: damaged, protected, or no table.
     """
+    opened = _OPENED.get()
+    if opened is None:
+        return _open(path)
+    if path not in opened:
+        opened[path] = _open(path)
+    return opened[path]
+
+
+def _open(path: Path) -> OpenedTable:
     _require_ordinary(path)
     if path.suffix.lower() in TEXT_SUFFIXES:
         return _read_csv(path)

@@ -19,6 +19,7 @@ from tests.databases.releases import (
     samm,
     samm_lv,
     smic,
+    smic_e,
     write_table,
 )
 
@@ -392,6 +393,23 @@ def test_folds_for_people(indexes):
     result = CliRunner().invoke(moltrain, arguments)
     assert result.exit_code == 0
     assert "136 videos of 27 people, 27 folds" in result.stdout
+
+
+def test_a_complete_copy_of_smic_e_has_its_expressions(tmp_path):
+    """161 of SMIC's 164 clips have a long video, and five of them a second expression."""
+    twice = {"s20_ne_06", "s20_ne_09", "s20_sur_02", "s18_ne_01", "s18_sur_03"}
+    rows = []
+    for k, clip in enumerate(published_smic()):
+        first = 1000 * k + 1
+        row = {"Subject": clip.subject, "Filename": clip.name, "Emotion": clip.emotion}
+        row |= {"FirstF": first, "LastF": first + 19, "OnsetF": first + 2, "OffsetF": first + 5}
+        if clip.name in twice:
+            row |= {"Onset2F": first + 9, "Offset2F": first + 12}
+        if clip.name not in {"s1_ne_02", "s2_sur_05", "s3_ne_20"}:
+            rows.append(row)
+    found = index_json(tmp_path, smic_e(rows), "--strict", "--classes", "3")
+    assert (found["videos"], found["subjects"]) == (166, 16)
+    assert found["by_class"] == {"negative": 71, "positive": 51, "surprise": 44}
 
 
 def test_strict_refuses_other_counts_than_the_published(tmp_path):

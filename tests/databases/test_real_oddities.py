@@ -5,6 +5,7 @@ Each oddity stands in a row of an invented clip: the rule is tested, not the pub
 
 import dataclasses
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -14,7 +15,7 @@ from mol_pipeline.cli import main
 from mol_pipeline.contract.errors import SourceError
 from mol_pipeline.contract.labels import LABEL_MAPPINGS, label_mapping
 from mol_pipeline.contract.manifest import IndexOptions, KeyFrames
-from mol_pipeline.databases import builder, files
+from mol_pipeline.databases import builder, files, sheets
 from mol_pipeline.databases.annotated import AnnotatedClip
 from mol_pipeline.databases.corrections import Corrections
 from mol_pipeline.databases.key_frames import read_key_frames
@@ -207,11 +208,51 @@ def test_half_of_the_frames_is_enough(tmp_path):
     assert rejected(index) == {"040_1_2": "missing-frames"}
 
 
+@pytest.mark.parametrize("expression", ["macro", "micro"])
+def test_a_table_is_opened_once_however_often_it_is_asked(tmp_path, monkeypatch, expression):
+    opened = []
+    monkeypatch.setattr(sheets, "check_workbook", opened.append)
+    casme3([Clip(7, "f", "disgust", 10, 12, 20)]).write(tmp_path)
+    casme3_kinds([Clip(7, "f", "", 10, 30, 60, kind="macro")]).write(tmp_path)
+    assert ADAPTERS["casme3"].index(tmp_path, expression=expression).videos
+    assert len(opened) == len(set(opened)) == 2
+
+
+@pytest.mark.parametrize("strict_macro", [3346, 3345])
+def test_the_macro_table_of_casme3_is_held_against_its_published_number(tmp_path, strict_macro):
+    clips = [
+        Clip(n % 90 + 1, "a", "", 2 * n + 1, 2 * n + 1, 2 * n + 1, kind="macro")
+        for n in range(strict_macro)
+    ]
+    index = read(casme3_kinds(clips), tmp_path, expression="macro")
+    (check,) = index.counts
+    assert (check.found, check.expected) == (strict_macro, 3346)
+
+
+def test_the_newest_of_samm_long_videos_tables_is_taken_and_said(tmp_path):
+    clips = [Clip(6, "006_1_2", "", 5, 6, 8, on_disk=range(20))]
+    for version, offset in ((1, 8), (3, 12), (2, 10)):
+        release = samm_lv([replace(clips[0], offset=offset)])
+        release.table = f"SAMM_LongVideos_V{version}_Release.xlsx"
+        release.write(tmp_path)
+    index = ADAPTERS["samm-lv"].index(tmp_path)
+    assert [video.key_frames.offset for video in index.videos] == [12]
+    (said,) = [note for note in index.notes if "supersedes" in note]
+    assert "SAMM_LongVideos_V3_Release.xlsx is used" in said
+    assert "SAMM_LongVideos_V1_Release.xlsx, SAMM_LongVideos_V2_Release.xlsx" in said
+    older = tmp_path / "SAMM_LongVideos_V1_Release.xlsx"
+    named = ADAPTERS["samm-lv"].index(tmp_path, annotation=older)
+    assert [video.key_frames.offset for video in named.videos] == [8]
+
+
 def test_a_video_of_affwild2_without_most_of_its_crops_is_rejected(tmp_path):
     labels = {"1-1": [0] * 9 + [-1] * 50, "2-2": [0] * 9}
     index = read(affwild2(labels, {"1-1": range(1, 6), "2-2": [1, 9]}), tmp_path)
     assert [video.clip for video in index.videos] == ["1-1"]
     assert rejected(index) == {"2-2": "missing-frames"}
+    (lost,) = index.rejected
+    assert "7 of its 9 frames are not there" in lost.message
+    assert "its owners found no face in these labelled frames" in lost.message
 
 
 def test_the_setting_is_kept_and_left_out_where_it_is_the_half():
@@ -454,7 +495,11 @@ def test_macro_expressions_of_casme3_are_read_where_they_are_asked_for(tmp_path)
         "a_100_macro": "",
     }
     assert both.document("4").videos == 1
-    assert both.counts == ()
+    checks = {check.what: (check.found, check.expected) for check in both.counts}
+    assert checks == {  # a row that contradicts itself is in no copy
+        "macro-expressions of possible rows": (2, 3345),
+        "micro-expressions of possible rows": (1, 860),
+    }
 
 
 def test_all_rows_of_a_long_table_of_macro_expressions_are_read(tmp_path):

@@ -82,7 +82,13 @@ class AffWild2(Adapter):
         try:
             labelled = _labelled(clip, labels, folders)
             video = labelled.video
-            require_most(video.folder, len(video.frames), video.missing, builder.most_missing)
+            require_most(
+                video.folder,
+                len(video.frames),
+                video.missing,
+                builder.most_missing,
+                "its owners found no face in these labelled frames, or the archive is not whole;",
+            )
         except Misfit as misfit:
             builder.reject(clip, misfit.code, str(misfit))
             return

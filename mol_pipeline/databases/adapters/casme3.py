@@ -78,7 +78,8 @@ class Casme3(Adapter):
             kind = _kind(row)
             if form is LABELS or wanted in {"all", kind} or not kind:
                 _take(builder, row, form, kind, emotions, folders)
-        return builder.finish(table, edition="kinds" if form is KINDS else "")
+        kinds = "macro" if wanted == "macro" else "kinds"
+        return builder.finish(table, edition=kinds if form is KINDS else "")
 
 
 Event = tuple[str, str, str]

@@ -1,11 +1,11 @@
 """SAMM Long Videos (Yap et al. 2020) as its owners ship it: macro- and micro-movements.
 
     SAMM_longvideos/006_1/006_1_0001.jpg        video of a subject / number
-    SAMM_LongVideos_V1_Release.xlsx             notes, then the table; no emotions
+    SAMM_LongVideos_V1_Release.xlsx             notes, then the table; no emotions; V2, V3 likewise
 
 Convention: numbers start anew in each long video and must never be mixed with SAMM's. An
-onset of 0 lies before the recording, an offset of 0 after it. Emotions come from SAMM's own
-table, where it lies under the root too.
+onset of 0 lies before the recording, an offset of 0 after it. Of several versions of the table the
+newest is taken and said. Emotions come from SAMM's own table, where it lies under the root too.
 """
 
 import re
@@ -56,7 +56,7 @@ class SammLongVideos(Adapter):
             fractions=True,
         )
         table = builder.tables.find(
-            ANNOTATION_PATTERNS, lambda path: content_of(path, COLUMNS, OPTIONAL)
+            ANNOTATION_PATTERNS, lambda path: content_of(path, COLUMNS, OPTIONAL), newest=True
         )
         emotions = _emotions(builder)
         if not emotions:
