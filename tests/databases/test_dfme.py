@@ -200,6 +200,14 @@ def test_without_a_table_the_owners_names_are_told(tmp_path):
         read(tmp_path, annotation=tmp_path / "nowhere")
 
 
+def test_a_damaged_table_of_one_part_is_named_and_not_passed_over(tmp_path):
+    three_parts(tmp_path)
+    damaged = tmp_path / "full_release_annotation/test_B_full_with_AU.xlsx"
+    damaged.write_bytes(damaged.read_bytes()[:900])
+    with pytest.raises(SourceError, match=r"test_B_full_with_AU\.xlsx: cannot be read"):
+        read(tmp_path)
+
+
 def test_two_tables_of_a_part_must_agree(tmp_path):
     """Those with and without action units may lie side by side; the fuller one is read."""
     release = dfme([Clip(1, "sub0001_01", "Fear"), Clip(2, "sub0002_01", "Anger")])

@@ -28,7 +28,7 @@ from mol_pipeline.databases.annotations import one_of
 from mol_pipeline.databases.builder import IndexBuilder
 from mol_pipeline.databases.files import FrameFolder, find_annotations, unpack_hint
 from mol_pipeline.databases.index import DatabaseIndex
-from mol_pipeline.databases.tables import Columns, Row, content_of
+from mol_pipeline.databases.tables import Columns, Row, content_of, read_table
 from mol_pipeline.databases.unit_columns import read_unit_columns
 
 PARTS = ("training", "test-a", "test-b")
@@ -105,7 +105,7 @@ def _tables(builder: IndexBuilder, request: IndexRequest) -> dict[str, Path]:
     """Part -> its table. Tests come first: a row that is in two parts is kept where it is tested.
 
     Raises:
-        SourceError: If there is none, or one that cannot be told.
+        SourceError: If there is none, or one that cannot be read or told.
     """
     named = request.annotation
     if named is not None and not named.exists():
@@ -113,11 +113,13 @@ def _tables(builder: IndexBuilder, request: IndexRequest) -> dict[str, Path]:
     place = request.root if named is None else named
     found = [place] if place.is_file() else find_annotations(place, TABLE.patterns)
     of_part: dict[str, list[Path]] = defaultdict(list)
+    unread: dict[str, list[Path]] = defaultdict(list)
     for path in found:
-        content = content_of(path, TABLE.columns)
-        if content is None and path != named:
-            continue  # another table with such a name
         meant = parts_meant(path.stem)
+        if content_of(path, TABLE.columns) is None and path != named:
+            if len(meant) == 1:
+                unread[next(iter(meant))].append(path)
+            continue  # else another table with such a name
         if len(meant) != 1:
             raise SourceError(
                 f"{path}: its name says neither training, test A nor test B, so nobody can tell "
@@ -125,6 +127,9 @@ def _tables(builder: IndexBuilder, request: IndexRequest) -> dict[str, Path]:
                 "test_A_full_with_AU.xlsx"
             )
         of_part[next(iter(meant))].append(path)
+    for part, paths in unread.items():
+        if part not in of_part:  # a part must not be lost in silence: says what is wrong with it
+            read_table(paths[0], TABLE.columns)
     if not of_part:
         raise SourceError(
             f"{place}: no DFME annotation ({' or '.join(TABLE.patterns)}, with the columns "
