@@ -64,7 +64,7 @@ fix: $(VENV)/.installed
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[prep,train,dev]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[prep,train,fast,dev]'
 	touch $@
 
 # Write the versions of this environment down as the ones to install.

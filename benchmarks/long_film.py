@@ -73,7 +73,8 @@ def measure(frames: int, in_memory: bool) -> dict[str, float]:
         prepare_video(video_of(video, 16), root, FAST)  # models and libraries
         start_mb, start = _largest_mb(), time.perf_counter()
         folder = RunFolder(root, "state", "run")
-        outcome = folder.keep(0, video.key, "", prepare_video(video, root, FAST, scratch=root))
+        made = prepare_video(video, root, FAST, scratch=root)
+        outcome = folder.keep(0, video.key, made, numbers="", flow_backend="")
         prepared_mb = _largest_mb()
         write_shard(
             root / "shard-00000.h5",

@@ -8,7 +8,7 @@ COPY constraints.txt pyproject.toml README.md LICENSE ./
 COPY mol_pipeline mol_pipeline
 COPY mol_model mol_model
 COPY pipelines pipelines
-RUN /opt/mol/bin/pip install --no-cache-dir --no-compile -c constraints.txt '.[prep,cluster]' \
+RUN /opt/mol/bin/pip install --no-cache-dir --no-compile -c constraints.txt '.[prep,fast,cluster]' \
     && /opt/mol/bin/pip uninstall --yes pip
 
 FROM python:3.11.14-slim-bookworm

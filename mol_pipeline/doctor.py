@@ -55,6 +55,7 @@ def examine(out: Path, landmark_model: Path | None = None) -> Iterator[Check]:
         "pip uninstall every other OpenCV, then "
         "'pip install opencv-contrib-python': only that build has TV-L1",
     )
+    yield _attempt("optical flow", _flow_backend, "unset MOL_FLOW_BACKEND")
     yield _attempt("face detector", _detector, "'pip install dlib-bin'")
     yield _attempt(
         "landmark model",
@@ -100,6 +101,15 @@ def _tvl1() -> str:
     if not 1.5 < u < 2.5:
         raise ValueError(f"a shift of 2 px to the right came out as {u:.2f} px")
     return f"finds a shift of 2 px as {u:.2f} px"
+
+
+def _flow_backend() -> str:
+    from mol_pipeline.kernels.flow import NUMBA, backend
+
+    found = backend()
+    if found.name == NUMBA:
+        return f"by numba {metadata.version('numba')}, which gives the bytes of OpenCV"
+    return f"by OpenCV, up to nine times slower: {found.reason or 'the environment says so'}"
 
 
 def _detector() -> str:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import stat
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -113,3 +114,23 @@ def is_plain_file(path: Path) -> bool:
         return stat.S_ISREG(path.lstat().st_mode)
     except (OSError, ValueError):  # ValueError: a NUL in the name
         return False
+
+
+def private_folder(name: str) -> Path:
+    """A temporary folder of this user that nobody else can enter, the same at every call.
+
+    Where somebody else has the name, or other people may enter it, a new one.
+    """
+    if hasattr(os, "getuid"):
+        path = Path(tempfile.gettempdir()) / f"{name}-{os.getuid()}"
+        with contextlib.suppress(FileExistsError):
+            path.mkdir(mode=0o700)
+        if _is_private(path):
+            return path
+    return Path(tempfile.mkdtemp(prefix=f"{name}-"))
+
+
+def _is_private(path: Path) -> bool:
+    """Whether it is a folder of ours, no link, and closed to others."""
+    found = path.lstat()
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077

@@ -216,8 +216,19 @@ class Provenance(Record):
     numbers: tuple[str, ...] = ()
     """What the workers computed of one small picture, as hashes: one, unless parts of the build
     were made on processors that compute differently."""
+    flow_backends: tuple[str, ...] = ()
+    """What solved the optical flow: `opencv`, `numba`, or both, where workers differed. They give
+    the same bytes (decision record 0025). Left out of documents of earlier versions."""
     joined: tuple["Provenance", ...] = ()
     """Of builds of different releases that `molprep merge` joined: each one's own, in order."""
+
+    @model_serializer(mode="wrap")
+    def _without_unknown_backends(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Older documents, written again, stay what they were."""
+        document: dict[str, Any] = serialise(self)
+        if not document.get("flow_backends", True):
+            del document["flow_backends"]
+        return document
 
 
 class Manifest(Record):

@@ -9,8 +9,6 @@ its owner can enter; Dask also looks there for modules to import.
 import contextlib
 import logging
 import os
-import stat
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +16,7 @@ import dask
 from distributed import LocalCluster, Security, Status
 
 from mol_pipeline.contract.errors import ConfigError, StageError
+from mol_pipeline.contract.files import private_folder
 from mol_pipeline.contract.stopping import only_noted
 from mol_pipeline.graph.dask_settings import (
     DASK_SETTINGS,
@@ -103,20 +102,8 @@ def temporary_security() -> Security:
 
 
 def private_scratch() -> Path:
-    """A folder of this user for what workers put on disk, which nobody else can enter.
+    """A folder of this user for what workers put on disk.
 
     It is the same for all builds: Dask clears in it what processes left that were killed.
     """
-    if hasattr(os, "getuid"):
-        path = Path(tempfile.gettempdir()) / f"molprep-{os.getuid()}"
-        with contextlib.suppress(FileExistsError):
-            path.mkdir(mode=0o700)
-        if _is_private(path):
-            return path
-    return Path(tempfile.mkdtemp(prefix="molprep-"))  # somebody else has the name
-
-
-def _is_private(path: Path) -> bool:
-    """Whether it is a folder of ours, no link, and closed to others."""
-    found = path.lstat()
-    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077
+    return private_folder("molprep")

@@ -25,6 +25,7 @@ from mol_pipeline.graph.ledger import Failure, Ledger, shard_members
 from mol_pipeline.graph.run_folder import Outcome
 from mol_pipeline.graph.tasks import Commission, WrittenShard
 from mol_pipeline.graph.workplace import LASTING, Receipt, Workplace, cannot_write
+from mol_pipeline.kernels.flow import backend as flow_backend
 from mol_pipeline.kernels.landmarks import find_landmark_model, landmark_model_sha256
 from mol_pipeline.kernels.recognition import find_network
 from mol_pipeline.shards.files import shard_problems
@@ -180,6 +181,7 @@ def _restore_receipts(
             videos=tuple(stored[key] for key in keys if key in stored),
             rejected=tuple(rejected[key] for key in keys if key in rejected),
             numbers=manifest.provenance.numbers,
+            flow_backends=manifest.provenance.flow_backends,
         )
         place.write_receipt(state, number, receipt)
 
@@ -248,6 +250,10 @@ class _Run:
         self._report()
         if self.ledger.is_complete:
             return
+        # Compiled once, here: the workers find it in numba's cache.
+        backend = flow_backend(self._commission.config.flow)
+        if backend.reason:
+            self._report(f"optical flow by OpenCV, up to nine times slower: {backend.reason}")
         dispatcher = Dispatcher(
             self.ledger,
             self._commission,
@@ -330,6 +336,9 @@ def _manifest(
             source_fingerprint=state.source_fingerprint,
             index_options=index.options,
             numbers=tuple(sorted({one for receipt in receipts for one in receipt.numbers})),
+            flow_backends=tuple(
+                sorted({one for receipt in receipts for one in receipt.flow_backends})
+            ),
         ),
         shards=tuple(receipt.shard for receipt in receipts if receipt.shard is not None),
         videos=tuple(video for receipt in receipts for video in receipt.videos),

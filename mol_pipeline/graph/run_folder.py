@@ -36,6 +36,8 @@ class Outcome(Record):
     key: str
     numbers: str
     """Hash of what the worker computes, see `graph.fitness`."""
+    flow_backend: str
+    """What solves the optical flow there, see `kernels.flow`."""
     rejected: RejectedVideo | None = None
     bytes: int = 0
     sha256: str = ""
@@ -98,14 +100,22 @@ class RunFolder:
         return self.path / f"shard-{shard:05d}-{uuid.uuid4().hex}.h5"
 
     def keep(
-        self, video: int, key: str, numbers: str, what: PreparedVideo | RejectedVideo
+        self,
+        video: int,
+        key: str,
+        what: PreparedVideo | RejectedVideo,
+        *,
+        numbers: str,
+        flow_backend: str,
     ) -> Outcome:
         """Keep what became of a video until its shard is written.
 
         Its file comes first, then the record that names it: a record without a whole file
         is found out by size and hash.
         """
-        outcome = Outcome(state=self.state, video=video, key=key, numbers=numbers)
+        outcome = Outcome(
+            state=self.state, video=video, key=key, numbers=numbers, flow_backend=flow_backend
+        )
         if isinstance(what, RejectedVideo):
             outcome = outcome.model_copy(update={"rejected": what})
         else:

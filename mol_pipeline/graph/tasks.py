@@ -5,6 +5,7 @@ on disk. A task may run twice, at once or long after nobody waits for it: it wri
 folder of its run, under names that no other content can have, and deletes nothing.
 """
 
+import functools
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -23,6 +24,7 @@ from mol_pipeline.graph.fitness import THIS_PROCESS, Identity, UnfitWorker, mode
 from mol_pipeline.graph.ledger import Failure
 from mol_pipeline.graph.run_folder import DamagedSpool, Outcome, OutOfSight, RunFolder
 from mol_pipeline.graph.workplace import LASTING, Receipt
+from mol_pipeline.kernels.flow import backend as flow_backend
 from mol_pipeline.reading.source_faults import PAUSES_S
 from mol_pipeline.shards.files import PreparedVideo, write_shard
 from mol_pipeline.stages.video import (
@@ -104,7 +106,9 @@ def prepare(
             f"{commission.root}{os.sep}", ""
         )  # no path of this machine
         what = rejected_video(video, rejection.code, message)
-    return _written(commission, lambda: commission.folder.keep(number, video.key, numbers(), what))
+    keep = functools.partial(commission.folder.keep, number, video.key, what)
+    solver = flow_backend(commission.config.flow).name
+    return _written(commission, lambda: keep(numbers=numbers(), flow_backend=solver))
 
 
 def write(
@@ -165,12 +169,13 @@ def write(
             ),
         )
         record = written.model_copy(update={"file": name})
-    numbers_of = {one.numbers for one in outcomes.values() if isinstance(one, Outcome)}
+    prepared_here = [one for one in outcomes.values() if isinstance(one, Outcome)]
     receipt = Receipt(
         shard=record,
         videos=tuple(records),
         rejected=tuple(rejected),
-        numbers=tuple(sorted(numbers_of)),
+        numbers=tuple(sorted({one.numbers for one in prepared_here})),
+        flow_backends=tuple(sorted({one.flow_backend for one in prepared_here})),
     )
     return WrittenShard(file, receipt)
 

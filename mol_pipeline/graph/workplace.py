@@ -66,6 +66,8 @@ class Receipt(Record):
     rejected: tuple[RejectedVideo, ...]
     numbers: tuple[str, ...] = ()
     """Of the workers that prepared them."""
+    flow_backends: tuple[str, ...] = ()
+    """What solved the flow there."""
 
 
 def cannot_write(out: Path, number: int, text: str) -> StageError:

@@ -228,8 +228,11 @@ def _provenance(manifests: Sequence[Manifest], *, whole: bool) -> Provenance:
     fingerprint is a hash over theirs, in order; the annotation is named if it is one file.
     """
     numbers = _numbers(manifests)
+    solvers = {one for manifest in manifests for one in manifest.provenance.flow_backends}
+    backends = tuple(sorted(solvers))
     if whole:
-        return manifests[0].provenance.model_copy(update={"numbers": numbers})
+        update = {"numbers": numbers, "flow_backends": backends}
+        return manifests[0].provenance.model_copy(update=update)
     each = [
         one
         for manifest in manifests
@@ -247,6 +250,7 @@ def _provenance(manifests: Sequence[Manifest], *, whole: bool) -> Provenance:
         if all(one == options[0] for one in options)
         else IndexOptions(corrections=all(one.corrections for one in options)),
         numbers=numbers,
+        flow_backends=backends,
         joined=tuple(each),
     )
 

@@ -48,7 +48,7 @@ def test_the_linter_of_shell_scripts_has_no_complaint():
 @pytest.mark.parametrize(
     ("name", "extra", "program"),
     [
-        ("prep.Dockerfile", "'.[prep,cluster]'", "molprep"),
+        ("prep.Dockerfile", "'.[prep,fast,cluster]'", "molprep"),
         ("train.Dockerfile", "'.[train]'", "moltrain"),
     ],
 )

@@ -100,7 +100,7 @@ def test_shards_of_long_videos_have_the_bytes_of_short_ones(tmp_path, monkeypatc
         folder = RunFolder(place, "state", "run")
         made = prepare_video(video, tmp_path, config, scratch=place)
         assert isinstance(made.arrays["flow"], RowFile) == (limit == 1000)
-        outcome = folder.keep(0, video.key, "numbers", made)
+        outcome = folder.keep(0, video.key, made, numbers="numbers", flow_backend="numba")
         back = folder.prepared(outcome)
         assert isinstance(back.arrays["flow"], StoredRows) == (limit == 1000)
         record = write_shard(
