@@ -218,7 +218,7 @@ class Provenance(Record):
     were made on processors that compute differently."""
     flow_backends: tuple[str, ...] = ()
     """What solved the optical flow: `opencv`, `numba`, or both, where workers differed. They give
-    the same bytes (decision record 0025). Left out of documents of earlier versions."""
+    the same bytes (decision record 0028). Left out of documents of earlier versions."""
     joined: tuple["Provenance", ...] = ()
     """Of builds of different releases that `molprep merge` joined: each one's own, in order."""
 

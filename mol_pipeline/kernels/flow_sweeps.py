@@ -3,7 +3,7 @@
 Arithmetic is in float32 and in the order of OpenCV's own solver, so that equal frames give equal
 bytes: nothing is contracted (numba does so with `fastmath` only), and a sum is taken in another
 order only to decide what no order can change. LLVM makes vectors of the plain loops over a row;
-written by hand they are not faster (decision record 0025).
+written by hand they are not faster (decision record 0028).
 
 All planes of a picture are in one array `[PLANES, 1 + height, stride]`: a row and a column of
 zeros, then the picture, then columns up to `stride` that fill a whole number of vectors. What a
