@@ -43,7 +43,8 @@ def pool_by_rank(frames: Float[Tensor, "b t ..."]) -> Float[Tensor, "b ..."]:
         `[B, ...]`.
     """
     weights = rank_weights(frames.shape[1]).to(frames)
-    return torch.einsum("t,bt...->b...", weights, frames - frames[:, :1])
+    with torch.autocast(frames.device.type, enabled=False):  # differences need more than 8 bits
+        return torch.einsum("t,bt...->b...", weights, frames - frames[:, :1])
 
 
 def dynamic_image(frames: Float[Tensor, "b t h w"]) -> Float[Tensor, "b 1 h w"]:
