@@ -89,6 +89,15 @@ class SegmentConfig(Settings):
     """A segment is labelled if more than this share of its frames has one label."""
 
 
+class KeyFrameConfig(Settings):
+    """Which three frames are stored as a video's record of key frames."""
+
+    apex: Literal["annotated", "middle", "largest-flow", "none"] = "annotated"
+    """`annotated`: by the owners' table, and no record where it has no apex of its own (none, or on
+    the onset); or then the middle one of onset and offset, or the sampled frame whose flow from the
+    onset is largest, as is said of each video; `none` stores no records."""
+
+
 class FlowConfig(Settings):
     """Parameters of the TV-L1 solver; the defaults are OpenCV's."""
 
@@ -128,6 +137,7 @@ class BuildConfig(Settings):
     flow: FlowConfig = FlowConfig()
     shards: ShardConfig = ShardConfig()
     reading: ReadingConfig = Field(default=ReadingConfig(), json_schema_extra=LATER)
+    key_frames: KeyFrameConfig = KeyFrameConfig()
 
     @property
     def document(self) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from mol_pipeline.contract.agreement import videos_by_shard
 from mol_pipeline.contract.manifest import Manifest, VideoRecord
 from mol_pipeline.contract.manifest_file import read_manifest, write_manifest
-from mol_pipeline.contract.shard_layout import CLIP_ARRAYS
+from mol_pipeline.contract.shard_layout import CLIP_ARRAYS, KEY_ARRAYS
 from mol_pipeline.contract.video_table import table_numbers, table_texts
 from mol_pipeline.shards.files import PreparedVideo, write_shard
 from mol_pipeline.shards.opening import open_shard
@@ -20,16 +20,18 @@ def rewrite(directory: Path, change: Callable[[VideoRecord], VideoRecord]) -> Ma
     for shard in manifest.shards:
         with open_shard(directory / shard.file) as file:
             arrays = {one.name: file[one.name][:] for one in CLIP_ARRAYS if one.name != "video"}
+            keys = {one.name: file[one.name][:] for one in KEY_ARRAYS}
         prepared = [
             PreparedVideo(
                 arrays={
                     name: data[video.first_row : video.first_row + video.rows]
                     for name, data in arrays.items()
-                },
-                identity=table_texts(video),
+                }
+                | {name: data[number : number + 1] for name, data in keys.items()},
+                identity=table_texts(video, video.stored_key_frames),
                 key_frames=table_numbers(video),
             )
-            for video in videos[shard.file]
+            for number, video in enumerate(videos[shard.file])
         ]
         shards.append(
             write_shard(

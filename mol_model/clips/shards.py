@@ -6,6 +6,7 @@ import math
 import queue
 import signal
 import threading
+from collections import Counter
 from collections.abc import Generator, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from mol_model import distributed
 from mol_model.clips.batch import ClipBatch
 from mol_model.protocols.folds import Sample, sample_of
-from mol_model.protocols.given import check_given_together
+from mol_model.protocols.given import check_given_together, check_key_frames
 from mol_model.protocols.mapping import common_mapping
 from mol_pipeline.contract.errors import ConfigError, ManifestError
 from mol_pipeline.contract.files import hash_document
@@ -26,7 +27,7 @@ from mol_pipeline.contract.manifest import VideoRecord
 from mol_pipeline.contract.manifest_file import read_manifest
 from mol_pipeline.contract.parent import end_with_parent
 from mol_pipeline.contract.shard_guard import ShardGuard
-from mol_pipeline.contract.shard_layout import CLIP_ARRAYS_BY_NAME, HDF5_DAMAGE
+from mol_pipeline.contract.shard_layout import ARRAYS_BY_NAME, HDF5_DAMAGE, KEY_ARRAY_NAMES
 from mol_pipeline.contract.stopping import hold_stop_signals, leave_stopping_to_parent
 from mol_pipeline.shards.opening import check_against_shards, open_shard
 
@@ -88,18 +89,22 @@ class ShardSet(Dataset[ClipBatch | ManifestError]):
         self.frames = self._clip_length()
         self.videos: list[VideoRecord] = []
         self.samples: list[Sample] = []
-        self._place: list[tuple[Path, int]] = []
+        self._place: list[tuple[Path, int, int]] = []
         self.video_of_clip: list[int] = []
         for directory, manifest in zip(self.directories, self.manifests, strict=True):
+            places: Counter[str] = Counter()
             for video in manifest.videos:
                 sample = sample_of(video, self.mapping, self.classes)
                 if sample is not None:
-                    self._add(directory, video, sample)
+                    self._add(directory, video, sample, places[video.shard])
+                places[video.shard] += 1
         if not self.videos:
             raise ConfigError(
                 f"no video has a label under mapping {self.mapping!r} in "
                 f"{', '.join(map(str, directories))}"
             )
+        if KEY_ARRAY_NAMES.intersection(self.arrays):
+            check_key_frames(self.directories, self.manifests, self.videos)
         self._files: dict[Path, h5py.File] = {}
         self._cache: dict[int, tuple[np.ndarray, ...]] = {}
         self.cache_bytes = cache_mb * 2**20
@@ -125,7 +130,7 @@ class ShardSet(Dataset[ClipBatch | ManifestError]):
         """Size of all clips as `read` gives them."""
         per_clip = sum(
             math.prod(array.row_shape(self.frames)) * np.dtype(array.dtype).itemsize
-            for array in map(CLIP_ARRAYS_BY_NAME.__getitem__, self.arrays)
+            for array in map(ARRAYS_BY_NAME.__getitem__, self.arrays)
         )
         return per_clip * len(self.video_of_clip)
 
@@ -287,13 +292,15 @@ class ShardSet(Dataset[ClipBatch | ManifestError]):
     def _row(self, clip: int, keep: bool) -> tuple[np.ndarray, ...]:
         if clip in self._cache:
             return self._cache[clip]
-        path, row = self._place[clip]
+        path, row, video = self._place[clip]
         self._guard.check_one(path)
         try:
             if path not in self._files:  # opened where it is used: handles do not travel
                 self._files[path] = open_shard(path)
             file = self._files[path]
-            data = tuple(file[name][row] for name in self.arrays)
+            data = tuple(
+                file[name][video if name in KEY_ARRAY_NAMES else row] for name in self.arrays
+            )
         except HDF5_DAMAGE as error:
             raise ManifestError(
                 f"{path}: row {row} cannot be read ({error}); run 'molprep verify {path.parent}'"
@@ -304,10 +311,13 @@ class ShardSet(Dataset[ClipBatch | ManifestError]):
             self._cache[clip] = data
         return data
 
-    def _add(self, directory: Path, video: VideoRecord, sample: Sample) -> None:
+    def _add(self, directory: Path, video: VideoRecord, sample: Sample, number: int) -> None:
+        """Take a video in; it is number `number` of those in its shard."""
         self.samples.append(sample)
-        for row in range(video.first_row, video.first_row + video.rows):
-            self._place.append((directory / video.shard, row))
+        # What has a row a video is seen once, however many phases it was sampled in.
+        rows = 1 if KEY_ARRAY_NAMES.issuperset(self.arrays) else video.rows
+        for row in range(video.first_row, video.first_row + rows):
+            self._place.append((directory / video.shard, row, number))
             self.video_of_clip.append(len(self.videos))
         self.videos.append(video)
 

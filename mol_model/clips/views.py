@@ -1,6 +1,6 @@
 """Joint augmentation: frames, flow and landmarks move together, batched, on the device."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -30,7 +30,9 @@ ARRAYS_OF_VIEW: dict[ViewName, tuple[str, ...]] = {
     "frames": ("frames",),
     "flow": ("flow",),
     "landmarks": ("landmarks",),
-    "dynamic-image": ("frames",),
+    "key-frames": ("key_frames",),
+    "key-landmarks": ("key_landmarks",),
+    "key-flow": ("key_flow",),
 }
 """What a view is made of, by its name in a shard."""
 
@@ -60,20 +62,6 @@ class View:
         return View(
             self.top[part], self.left[part], self.flip[part], self.gain[part], self.shift[part]
         )
-
-
-@dataclass(frozen=True)
-class ClipInputs:
-    """A batch as networks and losses take it: its views by name (`networks.interface.ViewName`)."""
-
-    views: Mapping[str, Tensor]
-    labels: Tensor
-
-    def __getitem__(self, name: str) -> Tensor:
-        return self.views[name]
-
-    def __contains__(self, name: str) -> bool:
-        return name in self.views
 
 
 @dataclass(frozen=True)
@@ -137,33 +125,6 @@ def random_view(
     return View(*(part.to(device) for part in (top, left, flipped, 1 + change[0], change[1])))
 
 
-def apply_view(
-    batch: ClipBatch, view: View, normalisation: Normalisation, crop_px: int
-) -> ClipInputs:
-    """Crop, flip and normalise a batch so that its parts stay consistent.
-
-    A crop shifts the landmarks; a flip mirrors frames and flow, negates `u`, mirrors
-    the landmarks and permutes the 68 points.
-
-    Args:
-        batch: Clips as stored.
-        view: What to do, per clip.
-        normalisation: Of the training subjects.
-        crop_px: Side of the crop.
-
-    Returns:
-        A view for each array of the batch.
-    """
-    window = _Window.of(view, crop_px)
-    make = {
-        "frames": lambda: window.grey(batch["frames"], normalisation),
-        "flow": lambda: window.flow(batch["flow"]),
-        "landmarks": lambda: window.points(batch["landmarks"][:, 1:]),
-    }
-    views = {name: make[name]() for name in batch.arrays if name in make}
-    return ClipInputs(views, batch.labels)
-
-
 @dataclass(frozen=True)
 class _Window:
     """What a view makes of pictures, flow and points, clip by clip."""
@@ -208,3 +169,57 @@ class _Window:
         mirrored = moved[:, :, MIRRORED.to(moved.device)]
         mirrored = torch.stack([self.crop_px - 1 - mirrored[..., 0], mirrored[..., 1]], dim=-1)
         return torch.where(self.view.flip[:, None, None, None], mirrored, moved)
+
+
+class ClipInputs:
+    """A batch as networks and losses take it: its views by name (`networks.interface.ViewName`)."""
+
+    def __init__(self, batch: ClipBatch, window: _Window, normalisation: Normalisation) -> None:
+        self.labels = batch.labels
+        self._batch, self._window, self._normalisation = batch, window, normalisation
+        self._made: dict[str, Tensor] = {}
+
+    def __contains__(self, name: ViewName) -> bool:
+        return all(array in self._batch for array in ARRAYS_OF_VIEW[name])
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name not in self._made:
+            self._made[name] = self._make(name)
+        return self._made[name]
+
+    def _make(self, name: str) -> Tensor:
+        batch, window = self._batch, self._window
+        match name:
+            case "frames":
+                return window.grey(batch["frames"], self._normalisation)
+            case "flow":
+                return window.flow(batch["flow"])
+            case "landmarks":
+                return window.points(batch["landmarks"][:, 1:])
+            case "key-frames":
+                return window.grey(batch["key_frames"], self._normalisation)
+            case "key-landmarks":
+                return window.points(batch["key_landmarks"])
+            case "key-flow":
+                return window.flow(batch["key_flow"])
+        raise KeyError(name)
+
+
+def apply_view(
+    batch: ClipBatch, view: View, normalisation: Normalisation, crop_px: int
+) -> ClipInputs:
+    """Crop, flip and normalise a batch so that its parts stay consistent.
+
+    A crop shifts the landmarks; a flip mirrors frames and flow, negates `u`, mirrors
+    the landmarks and permutes the 68 points.
+
+    Args:
+        batch: Clips as stored.
+        view: What to do, per clip.
+        normalisation: Of the training subjects.
+        crop_px: Side of the crop.
+
+    Returns:
+        Every view for which the batch has the arrays, each made when it is asked for.
+    """
+    return ClipInputs(batch, _Window.of(view, crop_px), normalisation)

@@ -93,7 +93,7 @@ def estimate_window(
         rows = range(first, min(first + CLIPS_AT_ONCE, len(window.frames)))
         inputs = centre_inputs(_batch(window, rows).to(device), normalisation, model.crop_px)
         with model.testing(), exact_products():
-            output = model.estimate(inputs.views)
+            output = model.estimate(inputs)
         _refuse_non_finite(output, window)
         if output.expression is not None:
             logits.append(output.expression.double().cpu())

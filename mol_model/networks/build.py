@@ -1,6 +1,6 @@
 """From the settings of a run to the network that it names, ready to be called with views."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -99,6 +99,23 @@ class BuiltNetwork:
         begin = getattr(self.module, "begin", None)
         if begin is not None:
             begin(part)
+
+    @property
+    def fits_at_once(self) -> bool:
+        """Whether it is trained by its own `fit`, not by steps."""
+        return hasattr(self.module, "fit")
+
+    def fit(self, views: Mapping[str, list[Tensor]], labels: Tensor, seed: int) -> None:
+        """Train it from the views of all training clips, in batches.
+
+        Raises:
+            TrainingError: If it cannot be done, e.g. all labels are alike.
+        """
+        module: Any = self.module
+        try:
+            module.fit(views, labels, seed)
+        except ValueError as error:
+            raise TrainingError(f"network {self.definition.name}: {error}") from error
 
     def parameter_count(self) -> int:
         """Numbers that are learned."""

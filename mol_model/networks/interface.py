@@ -7,7 +7,7 @@ resume, reports and prediction know a network by its definition alone.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -34,8 +34,14 @@ ViewName = Literal[
     dynamic-image   [B, 1, P, P]        the frames pooled by rank, in [-1, 1]
 """
 
-Views = Mapping[str, Tensor]
-"""Views of a batch by name; those of which a network's loss is made beside those it takes."""
+
+@runtime_checkable
+class Views(Protocol):
+    """Views of a batch by name: those that a network takes, and those that its loss needs."""
+
+    def __getitem__(self, name: str, /) -> Tensor:
+        """One view; see `ViewName`."""
+        ...
 
 
 class Estimates(NamedTuple):

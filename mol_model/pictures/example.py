@@ -45,7 +45,7 @@ def draw_example(
     clip = clips[int(np.argmax(motion))]
     inputs = centre_inputs(source.read([clip]), normalisation, model.crop_px)
     with model.testing(), exact_products():
-        output = model.estimate(inputs.views)
+        output = model.estimate(inputs)
     frames = inputs["frames"][0].float().cpu().numpy() * normalisation.std + normalisation.mean
     name = mark(data.synthetic) + f"held out: {data.clip_name(clip)}"
     if output.flow is not None:

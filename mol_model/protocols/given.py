@@ -9,8 +9,9 @@ from pathlib import Path
 
 from mol_pipeline.contract.errors import ConfigError
 from mol_pipeline.contract.index_document import IndexDocument
-from mol_pipeline.contract.manifest import ClipRecord, Manifest
+from mol_pipeline.contract.manifest import ClipRecord, Manifest, VideoRecord
 from mol_pipeline.contract.people import spelled_in_two_ways
+from mol_pipeline.contract.shard_layout import FIRST_WITH_KEY_FRAMES
 
 
 def clips_of_document(document: Manifest | IndexDocument) -> Sequence[ClipRecord]:
@@ -52,4 +53,34 @@ def check_given_together(
             f"{' and '.join(people[0])} may be one person in two spellings ({len(people)} such): "
             "a fold would train on one and test on the other; write each person in one way and "
             "prepare the videos again"
+        )
+
+
+def check_key_frames(
+    places: Sequence[Path], manifests: Sequence[Manifest], videos: Sequence[VideoRecord]
+) -> None:
+    """Refuse videos without a record of key frames, for a network that sees nothing else.
+
+    Args:
+        places: Where the manifests lie.
+        manifests: Of all shards.
+        videos: Those that take part.
+
+    Raises:
+        ConfigError: With the videos, and with which command they are built again.
+    """
+    for place, manifest in zip(places, manifests, strict=True):
+        if manifest.schema_version < FIRST_WITH_KEY_FRAMES:
+            raise ConfigError(
+                f"{place}: was built before key frames were stored (schema version "
+                f"{manifest.schema_version}), and this network sees key frames; build it again "
+                "with 'molprep build'"
+            )
+    without = [video.key for video in videos if video.stored_key_frames is None]
+    if without:
+        raise ConfigError(
+            f"{len(without)} of {len(videos)} videos have no record of key frames, which this "
+            f"network sees, e.g. {', '.join(without[:3])}: the table gives no apex that can be "
+            "used; build with '--set key_frames.apex=middle' or '=largest-flow' to choose one by "
+            "rule, or leave these videos out"
         )

@@ -96,7 +96,7 @@ def evaluate_fold(
         for clips in in_parts(data.clips_of([video])):
             inputs = centre_inputs(source.read(clips), normalisation, model.crop_px)
             with model.testing(), exact_products():
-                output = model.estimate(inputs.views)
+                output = model.estimate(inputs)
             of = f"fold {fold.name}, video {data.videos[video].key}"
             flow, points = (
                 _array("flow", output.flow, of),
@@ -224,7 +224,7 @@ def recognition_accuracy(
         for clips in in_parts(source.data.clips_of([video])):
             inputs = centre_inputs(source.read(clips), normalisation, model.crop_px)
             with model.testing(), exact_products():
-                output = model.estimate(inputs.views, flow_pairs=[0])
+                output = model.estimate(inputs, flow_pairs=[0])
             if output.expression is None:
                 raise TrainingError(f"network {model.definition.name}: gives no logits")
             _array("class", output.expression, "/".join(source.data.videos[video].key))

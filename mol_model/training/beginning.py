@@ -1,14 +1,13 @@
 """How a fold begins: the record of its checkpoint, its first weights, what it may continue."""
 
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from mol_model import distributed
 from mol_model.clips.shards import ShardSet
+from mol_model.clips.sums import ClipStatistics
 from mol_model.clips.views import Normalisation
 from mol_model.config.run_layout import another_run
 from mol_model.config.settings import RunConfig, settings_that_count
@@ -106,7 +105,8 @@ def start_weights(
     start: WarmStart | None,
     samples: list[Sample],
     fold: Fold,
-    mean_landmarks: NDArray[np.float64],
+    statistics: ClipStatistics,
+    clips: Sequence[int],
 ) -> None:
     """Give a network drawn by the seed its first weights, in place.
 
@@ -116,7 +116,8 @@ def start_weights(
             the training part.
         samples: All videos.
         fold: Nobody whom it tests may be known to `start`.
-        mean_landmarks: Of the training part, `[68, 2]`, pixels of the stored frame.
+        statistics: Of all clips, or of those of the training part at least.
+        clips: The training part.
 
     Raises:
         TrainingError: If somebody is, or `start` is of another network.
@@ -126,4 +127,9 @@ def start_weights(
         start.load_into(model.module)
     else:
         margin = (ALIGNED_PX - model.crop_px) // 2
-        model.begin(TrainingPart(mean_landmarks=torch.from_numpy(mean_landmarks - margin)))
+        model.begin(
+            TrainingPart(
+                mean_landmarks=torch.from_numpy(statistics.mean_landmarks(clips) - margin),
+                key_flow_scale=torch.from_numpy(statistics.key_flow_scale(clips)),
+            )
+        )

@@ -23,6 +23,7 @@ from mol_model.networks.build import BuiltNetwork
 from mol_model.networks.precision import autocast
 from mol_model.protocols.folds import Fold
 from mol_model.scoring.evaluation import recognition_accuracy
+from mol_model.training.at_once import fit_at_once
 from mol_model.training.batches import BatchPlan
 from mol_model.training.beginning import (
     first_record,
@@ -147,8 +148,8 @@ class _FoldTraining:
     ) -> CheckpointRecord:
         """Weights and statistics of a new run, from the training part alone."""
         statistics = statistics or clip_statistics(self.source, self.clips)
-        mean_landmarks = statistics.mean_landmarks(self.clips)
-        start_weights(self.model, start, self.source.data.samples, self.fold, mean_landmarks)
+        samples = self.source.data.samples
+        start_weights(self.model, start, samples, self.fold, statistics, self.clips)
         return first_record(
             self.source.data,
             self.fold,
@@ -179,7 +180,9 @@ class _FoldTraining:
     def run(self) -> tuple[BuiltNetwork, CheckpointRecord]:
         """Train what is left; returns the chosen model and its record."""
         start, steps = self.record.step, self.config.training.steps
-        if start < steps:
+        if start < steps and self.model.fits_at_once:
+            self._fit_at_once()
+        elif start < steps:
             self.directory.mkdir(parents=True, exist_ok=True)
             self.model.module.train()
             plan, part = self._plan()
@@ -197,6 +200,15 @@ class _FoldTraining:
         record, tensors = load_checkpoint(self.best)
         restore(tensors, self.model.module)
         return self.model, record
+
+    def _fit_at_once(self) -> None:
+        """Train a network that takes all clips of the training part together."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        seen = (self.labels, self.normalisation, self.config)
+        fit_at_once(self.model, self.source, self.clips, *seen)
+        if self.watched:
+            self._evaluate(self.config.training.steps)
+        self._save(self.config.training.steps, keep_optimiser=False)
 
     def _plan(self) -> tuple[BatchPlan, slice]:
         """The clips of each step, and which of them are this process's."""

@@ -40,7 +40,9 @@ def make_optimiser(
     model: nn.Module, training: TrainingConfig, device: torch.device
 ) -> torch.optim.Optimizer:
     """The optimiser of the settings; AdamW with its decay off is Adam."""
-    weights, rate, decay = model.parameters(), training.learning_rate, training.weight_decay
+    # A classifier of features has no weights that steps change, and torch refuses an empty list.
+    weights = list(model.parameters()) or [torch.zeros(1)]
+    rate, decay = training.learning_rate, training.weight_decay
     fused = device.type == "cuda"
     match training.optimiser:
         case "adamw":

@@ -94,11 +94,11 @@ def model_loss(
 ) -> dict[str, Tensor]:
     """Forward pass and loss of a batch: `total` and its parts; the flow of some or all pairs."""
     request = LossRequest(
-        views=inputs.views,
+        views=inputs,
         labels=inputs.labels,
         weights=config.loss,
         class_weights=weights,
         weight_of_part=weight_of_part,
         flow_pairs=flow_pairs,
     )
-    return model.loss(model.estimate(inputs.views, flow_pairs), request)
+    return model.loss(model.estimate(inputs, flow_pairs), request)

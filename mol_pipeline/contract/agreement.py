@@ -218,7 +218,7 @@ def printable(text: str) -> str:
 
 
 def _video_disagreements(number: int, video: VideoRecord, contents: ShardContents) -> Iterator[str]:
-    texts, numbers = table_texts(video), table_numbers(video)
+    texts, numbers = table_texts(video, video.stored_key_frames), table_numbers(video)
     version = contents.schema_version
     pairs = itertools.chain(
         ((name, contents.texts[name][number], texts[name]) for name in text_columns(version)),

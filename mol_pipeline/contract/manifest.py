@@ -52,6 +52,23 @@ class KeyFrames(Record):
         return self.apex_source in {"annotated", "corrected"} and self.apex != self.onset
 
 
+KeyFrameRule = Literal["annotated", "first", "last", "middle", "largest-flow"]
+"""`annotated`: by the table; `first` and `last` frame of the video on disk; `middle` one between
+onset and offset; the one whose flow from the onset is `largest-flow`, its lengths summed."""
+
+
+class StoredKeyFrames(Record):
+    """The three frames of a video that are stored as its record of key frames, and why these."""
+
+    onset: int
+    """Number in the source, as of the others."""
+    apex: int
+    offset: int
+    onset_rule: KeyFrameRule
+    apex_rule: KeyFrameRule
+    offset_rule: KeyFrameRule
+
+
 class ClassSet(Record):
     """The classes of one label mapping, in their fixed order."""
 
@@ -115,11 +132,12 @@ class ClipRecord(Record):
         return self.action_units or (read_action_units(text) if text else None)
 
     @model_serializer(mode="wrap")
-    def _without_absent_units(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_absent(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Older documents, written again, stay what they were."""
         document: dict[str, Any] = serialise(self)
-        if document.get(ACTION_UNITS, self) is None:
-            del document[ACTION_UNITS]
+        for name in (ACTION_UNITS, "stored_key_frames"):
+            if document.get(name, self) is None:
+                del document[name]
         return document
 
 
@@ -133,6 +151,8 @@ class VideoRecord(ClipRecord):
     frame_times: tuple[float, ...] = ()
     """Seconds of the frames of its clips since its first frame, row by row, where the steps
     between its frames are unequal; else empty."""
+    stored_key_frames: StoredKeyFrames | None = None
+    """None where there is no record of key frames, and, until schema version 4, left out."""
     shard: str
     first_row: int = Field(ge=0)
     rows: int = Field(ge=1)

@@ -13,10 +13,22 @@ clips of `t` frames and `S = ALIGNED_PX`:
     phase          i32 [K]                sampling phase of the clip, see below
     videos/...                            one row per video: identity, labels and key frames
 
+and for each of its `V` videos one record of the frames of onset, apex and offset:
+
+    key_frames         u8  [V, 3, S, S]      grey
+    key_flow           f16 [V, 2, 2, S, S]   onset to apex, apex to offset
+    key_landmarks      f32 [V, 3, 68, 2]
+    key_transforms     f64 [V, 3, 2, 3]
+    key_source_frames  i32 [V, 3]            -1 where the video has no such record
+    key_face_status    u8  [V, 3]
+
+A video without the record has zeros in these, and says so in the column `stored_key_frames`, where
+else it is told which rule chose each frame (`contract.manifest.StoredKeyFrames`).
+
 A dataset of clips has one chunk a clip, all others are one chunk; every chunk ends in a Fletcher32
 checksum, and texts have a fixed length so that they lie in chunks too. What HDF5 keeps around
 the chunks carries checksums of its own in this format. Version 1 had none of that, and less in
-the table of videos; version 2 had no action units.
+the table of videos; version 2 had no action units, version 3 no record of key frames.
 
 A phase is where a clip's uniform sampling begins: the position of its first frame among those of
 its video, from 0 (where their steps of time are unequal, among as many equal ones). It is unique in
@@ -34,10 +46,13 @@ import numpy as np
 
 from mol_pipeline.contract.action_units import CD6ME_UNITS
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Version of shard and manifest that is written."""
 
-READABLE_VERSIONS = (1, 2, 3)
+FIRST_WITH_KEY_FRAMES = 4
+"""The first version that has `KEY_ARRAYS`."""
+
+READABLE_VERSIONS = (1, 2, 3, 4)
 """Versions that are read; a reader refuses any other. Version 1 carries no checksums."""
 
 HDF5_VERSION = "v110"
@@ -58,12 +73,14 @@ VIDEO_TABLE = "videos"
 VIDEO_TEXT_COLUMNS = (
     *("database", "subject", "clip", "raw_label"),
     *("person", "annotations", "onset_source", "apex_source", "offset_source", "action_units"),
+    "stored_key_frames",
 )
 """All that labels and folds are made from; `annotations` is JSON, and so is `action_units`, the
 reading of one of them (`contract.action_units`). See `contract.video_table`."""
 
 VERSION_1_TEXT_COLUMNS = VIDEO_TEXT_COLUMNS[:4]
 VERSION_2_TEXT_COLUMNS = VIDEO_TEXT_COLUMNS[:9]
+VERSION_3_TEXT_COLUMNS = VIDEO_TEXT_COLUMNS[:10]
 
 KEY_FRAME_COLUMNS = ("onset", "apex", "offset")
 """Key frames in source numbering; -1 where the database gives none."""
@@ -80,7 +97,7 @@ LEAST_COMPRESSED_BYTES = 4096
 
 def text_columns(version: int) -> tuple[str, ...]:
     """Text columns of the video table in a schema version."""
-    older = {1: VERSION_1_TEXT_COLUMNS, 2: VERSION_2_TEXT_COLUMNS}
+    older = {1: VERSION_1_TEXT_COLUMNS, 2: VERSION_2_TEXT_COLUMNS, 3: VERSION_3_TEXT_COLUMNS}
     return older.get(version, VIDEO_TEXT_COLUMNS)
 
 
@@ -138,6 +155,12 @@ _ROW_SHAPES = {
     "face_status": lambda t: (t,),
     "video": lambda t: (),
     "phase": lambda t: (),
+    "key_frames": lambda t: (3, ALIGNED_PX, ALIGNED_PX),
+    "key_flow": lambda t: (2, 2, ALIGNED_PX, ALIGNED_PX),
+    "key_landmarks": lambda t: (3, LANDMARK_POINTS, 2),
+    "key_transforms": lambda t: (3, 2, 3),
+    "key_source_frames": lambda t: (3,),
+    "key_face_status": lambda t: (3,),
 }
 
 CLIP_ARRAYS = (
@@ -152,4 +175,28 @@ CLIP_ARRAYS = (
 )
 """Every clip dataset, in the order in which they are written and hashed."""
 
-CLIP_ARRAYS_BY_NAME = {array.name: array for array in CLIP_ARRAYS}
+KEY_ARRAYS = (
+    ClipArray("key_frames", np.dtype("u1")),
+    ClipArray("key_flow", np.dtype("<f2")),
+    ClipArray("key_landmarks", np.dtype("<f4")),
+    ClipArray("key_transforms", np.dtype("<f8")),
+    ClipArray("key_source_frames", np.dtype("<i4")),
+    ClipArray("key_face_status", np.dtype("u1")),
+)
+"""Every dataset with a row for each video instead of each clip, after those of the clips."""
+
+KEY_ARRAY_NAMES = frozenset(array.name for array in KEY_ARRAYS)
+
+ARRAYS_BY_NAME = {array.name: array for array in (*CLIP_ARRAYS, *KEY_ARRAYS)}
+
+
+def arrays_of_version(version: int) -> tuple[ClipArray, ...]:
+    """The datasets of a shard beside its table, in their order."""
+    return CLIP_ARRAYS if version < FIRST_WITH_KEY_FRAMES else (*CLIP_ARRAYS, *KEY_ARRAYS)
+
+
+def no_key_frames() -> dict[str, np.ndarray]:
+    """One row of each of `KEY_ARRAYS` for a video that has no record of key frames."""
+    rows = {array.name: np.zeros((1, *array.row_shape(0)), array.dtype) for array in KEY_ARRAYS}
+    rows["key_source_frames"][:] = -1
+    return rows

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from mol_pipeline.contract.action_units import CD6ME_UNITS, ActionUnits, values_of
 from mol_pipeline.contract.files import canonical_json
-from mol_pipeline.contract.manifest import KeyFrames
+from mol_pipeline.contract.manifest import KeyFrames, StoredKeyFrames
 
 
 class Tabled(Protocol):
@@ -56,8 +56,8 @@ class Tabled(Protocol):
         ...
 
 
-def table_texts(video: Tabled) -> dict[str, str]:
-    """The text columns of a video, by name."""
+def table_texts(video: Tabled, stored: StoredKeyFrames | None = None) -> dict[str, str]:
+    """The text columns of a video, by name; `stored` is its record of key frames, if any."""
     units = video.action_units
     return {
         "database": video.database,
@@ -70,6 +70,9 @@ def table_texts(video: Tabled) -> dict[str, str]:
         "apex_source": video.key_frames.apex_source,
         "offset_source": video.key_frames.offset_source,
         "action_units": canonical_json(units.model_dump(mode="json")).decode() if units else "",
+        "stored_key_frames": (
+            canonical_json(stored.model_dump(mode="json")).decode() if stored else ""
+        ),
     }
 
 

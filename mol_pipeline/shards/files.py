@@ -19,13 +19,16 @@ from mol_pipeline.contract.files import atomically, hash_file, is_plain_file
 from mol_pipeline.contract.manifest import Manifest, ShardRecord
 from mol_pipeline.contract.manifest_file import MANIFEST_NAME, read_manifest
 from mol_pipeline.contract.shard_layout import (
-    CLIP_ARRAYS,
     HDF5_DAMAGE,
     HDF5_VERSION,
+    KEY_ARRAY_NAMES,
     SCHEMA_VERSION,
     VIDEO_NUMBER_COLUMNS,
     VIDEO_TABLE,
     VIDEO_TEXT_COLUMNS,
+    ClipArray,
+    arrays_of_version,
+    no_key_frames,
     number_columns,
     text_columns,
 )
@@ -50,7 +53,8 @@ class PreparedVideo:
     """The clips of one video, ready to be stored."""
 
     arrays: Mapping[str, Rows]
-    """`CLIP_ARRAYS` without `video`; first axis is the clip. Large ones lie on disk."""
+    """`CLIP_ARRAYS` without `video`; first axis is the clip. Large ones lie on disk. Then
+    `KEY_ARRAYS`, one row each, or none of them."""
     identity: Mapping[str, str]
     """The text columns of the video table, as `contract.video_table.table_texts` gives them."""
     key_frames: Mapping[str, int]
@@ -116,21 +120,16 @@ def _write_content(
     place: Path, videos: Sequence[PreparedVideo], compression: str, config_hash: str
 ) -> str:
     """Every array and attribute of a shard; returns the hash of what it holds."""
-    rows = sum(video.clips for video in videos)
     frames = videos[0].arrays["frames"].shape[1]
-    video_of_row = np.repeat(np.arange(len(videos)), [video.clips for video in videos])
     content = hashlib.sha256()
     open_datasets: list[h5py.Dataset] = []
     libver = (HDF5_VERSION, HDF5_VERSION)
     with h5py.File(place, "w", libver=libver, track_order=False) as file:
-        for array in CLIP_ARRAYS:
-            parts = (
-                [video_of_row]
-                if array.name == "video"
-                else [video.arrays[array.name] for video in videos]
-            )
-            expected = (rows, *array.row_shape(frames))
-            found = (sum(map(len, parts)), *parts[0].shape[1:])
+        for array in arrays_of_version(SCHEMA_VERSION):
+            parts = _parts(array, videos)
+            rows = sum(map(len, parts))
+            expected = (_rows(array, videos), *array.row_shape(frames))
+            found = (rows, *parts[0].shape[1:])
             if found != expected or any(part.shape[1:] != expected[1:] for part in parts):
                 raise ValueError(f"{array.name}: shape {found}, the layout says {expected}")
             dataset = file.create_dataset(
@@ -153,6 +152,22 @@ def _write_content(
         file.attrs["config_hash"] = np.bytes_(config_hash)
         file.attrs["content_hash"] = np.bytes_(content.hexdigest())
     return content.hexdigest()
+
+
+def _rows(array: ClipArray, videos: Sequence[PreparedVideo]) -> int:
+    """Rows that a dataset must have."""
+    return len(videos) if array.name in KEY_ARRAY_NAMES else sum(video.clips for video in videos)
+
+
+def _parts(array: ClipArray, videos: Sequence[PreparedVideo]) -> list[Rows]:
+    """What the videos give to a dataset, one after the other."""
+    if array.name == "video":
+        return [np.repeat(np.arange(len(videos)), [video.clips for video in videos])]
+    absent = no_key_frames()
+    return [
+        video.arrays[array.name] if array.name in video.arrays else absent[array.name]
+        for video in videos
+    ]
 
 
 def _blocks(dataset: h5py.Dataset, parts: Sequence[Rows]) -> Iterator[NDArray[Any]]:
@@ -217,7 +232,7 @@ def content_hash(file: h5py.File) -> str:
     contents = read_contents(file)
     content = hashlib.sha256()
     try:
-        for array in CLIP_ARRAYS:
+        for array in arrays_of_version(contents.schema_version):
             content.update(array.name.encode())
             for row in file[array.name].iter_chunks():
                 content.update(file[array.name][row].tobytes())

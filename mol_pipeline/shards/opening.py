@@ -25,13 +25,14 @@ from mol_pipeline.contract.errors import ManifestError
 from mol_pipeline.contract.files import is_plain_file
 from mol_pipeline.contract.manifest import Manifest, ShardRecord, VideoRecord
 from mol_pipeline.contract.shard_layout import (
-    CLIP_ARRAYS_BY_NAME,
     HDF5_DAMAGE,
+    KEY_ARRAY_NAMES,
     LONGEST_CLIP,
     READABLE_VERSIONS,
     VIDEO_NUMBER_COLUMNS,
     VIDEO_TABLE,
     ClipArray,
+    arrays_of_version,
     number_columns,
     text_columns,
 )
@@ -84,22 +85,23 @@ def _check_layout(file: h5py.File) -> None:
         raise _Foreign(f"schema version {str(version)[:40]}, this program reads {readable}")
     if file.userblock_size:
         raise _Foreign("begins with a user block, which shards have not")
-    _check_names(file, {*CLIP_ARRAYS_BY_NAME, VIDEO_TABLE})
+    known = arrays_of_version(int(version))
+    _check_names(file, {*(array.name for array in known), VIDEO_TABLE})
     table = file[VIDEO_TABLE]
     if not isinstance(table, h5py.Group):
         raise _Foreign(f"{VIDEO_TABLE}: is no group")
     columns = (*text_columns(int(version)), *number_columns(int(version)))
     _check_names(table, set(columns))
-    arrays = {name: _dataset(file, name) for name in CLIP_ARRAYS_BY_NAME}
-    shape = arrays["frames"].shape
+    shape = _dataset(file, "frames").shape
     if len(shape) != 4 or not 2 <= shape[1] <= LONGEST_CLIP or not shape[0]:
         raise _Foreign(f"frames: has the shape {shape}")
     rows, frames = shape[:2]
-    for name, dataset in arrays.items():
-        _check_clip_array(dataset, CLIP_ARRAYS_BY_NAME[name], rows, frames, int(version))
     videos = _dataset(table, "clip").shape
     if len(videos) != 1 or not 1 <= videos[0] <= rows:
         raise _Foreign(f"{VIDEO_TABLE}: has the shape {videos}, for {rows} clips")
+    for array in known:
+        count = videos[0] if array.name in KEY_ARRAY_NAMES else rows
+        _check_clip_array(_dataset(file, array.name), array, count, frames, int(version))
     for column in columns:
         _check_column(_dataset(table, column), column, videos, int(version))
 

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from mol_pipeline.config import BuildConfig, ReadingConfig
 from mol_pipeline.contract.labels import LabelMapping
-from mol_pipeline.contract.manifest import RejectedVideo, VideoRecord
+from mol_pipeline.contract.manifest import RejectedVideo, StoredKeyFrames, VideoRecord
 from mol_pipeline.contract.rejections import Rejection, RejectionCode
-from mol_pipeline.contract.shard_layout import CLIP_ARRAYS, FaceStatus
+from mol_pipeline.contract.shard_layout import CLIP_ARRAYS, FaceStatus, no_key_frames
 from mol_pipeline.contract.video_table import table_numbers, table_texts
 from mol_pipeline.databases.index import SourceVideo, clip_record
 from mol_pipeline.kernels import sampling
@@ -34,6 +34,7 @@ from mol_pipeline.stages.alignment import (
     load_kernels,
 )
 from mol_pipeline.stages.footage import Footage
+from mol_pipeline.stages.key_frames import choose_key_frames, key_record
 
 __all__ = [
     "UNREACHABLE",
@@ -91,7 +92,8 @@ def _prepare_whole(
     """The clips of a video without a jump."""
     phases = choose_phases(video, config)
     clips = np.array(list(phases.values()))
-    used = np.unique(clips).tolist()
+    choice, why_none = choose_key_frames(video, config.key_frames.apex)
+    used = np.unique([*clips.flat, *(choice.positions if choice else ())]).tolist()
     footage = Footage(video, root, config.reading)
     aligned = align_video(
         footage.whole(footage.frames(used)),
@@ -101,6 +103,7 @@ def _prepare_whole(
         faces=aligned_faces(len(used), scratch),
     )
     faces = aligned.faces
+    keys = key_record(choice, why_none, video, aligned, kernels)
     count, t = clips.shape
     rows = {array.name: (count, *array.row_shape(t)) for array in CLIP_ARRAYS}
     images = ([faces[i].image for i in clip] for clip in clips.tolist())
@@ -114,12 +117,13 @@ def _prepare_whole(
             "source_frames": np.array([[video.frames[i][0] for i in clip] for clip in clips]),
             "face_status": np.array([[aligned.statuses[i] for i in clip] for clip in clips]),
             "phase": np.array(list(phases)),
+            **keys.arrays,
         },
-        identity=table_texts(video),
+        identity=table_texts(video, keys.stored),
         key_frames=table_numbers(video),
         several_faces=aligned.several,
         frame_times=tuple(video.times[i] for clip in clips for i in clip) if video.times else (),
-        remarks=footage.remarks,
+        remarks=(*footage.remarks, *keys.remarks),
     )
 
 
@@ -162,11 +166,18 @@ def _joined(video: SourceVideo, pieces: Sequence[Piece], scratch: Path | None) -
         else:
             remarks.append(f"split where the picture jumps: {what}, {outcome.clips} clips")
     found = dict.fromkeys(remark for one in good for remark in one.remarks)
+    absent = no_key_frames()
+    if any(one.identity["stored_key_frames"] for one in good):
+        remarks.append("split where the picture jumps: no record of key frames")
+    arrays = {
+        name: joined([one.arrays[name] for one in good], scratch)
+        for name in good[0].arrays
+        if name not in absent
+    }
     return replace(
         good[0],
-        arrays={
-            name: joined([one.arrays[name] for one in good], scratch) for name in good[0].arrays
-        },
+        arrays={**arrays, **absent},
+        identity={**good[0].identity, "stored_key_frames": ""},
         several_faces=sum(one.several_faces for one in good),
         frame_times=tuple(time for one in good for time in one.frame_times),
         remarks=(*found, *remarks),
@@ -254,11 +265,13 @@ def video_record(
         FaceStatus(value).name.lower() for value in np.asarray(prepared.arrays["face_status"]).flat
     )
     record = clip_record(video, mappings)
+    keys = prepared.identity["stored_key_frames"]
     return VideoRecord(
         **{**dict(record), "remarks": (*record.remarks, *prepared.remarks)},
         face_frames=dict(sorted(status.items())),
         several_faces=prepared.several_faces,
         frame_times=prepared.frame_times,
+        stored_key_frames=StoredKeyFrames.model_validate_json(keys) if keys else None,
         shard=shard,
         first_row=first_row,
         rows=prepared.clips,

@@ -8,7 +8,14 @@ import numpy as np
 
 from mol_pipeline.contract.files import hash_document
 from mol_pipeline.contract.labels import EMOTION, LABEL_MAPPINGS, labels_under_every_mapping
-from mol_pipeline.contract.manifest import ClassSet, KeyFrames, Manifest, Provenance, VideoRecord
+from mol_pipeline.contract.manifest import (
+    ClassSet,
+    KeyFrames,
+    Manifest,
+    Provenance,
+    StoredKeyFrames,
+    VideoRecord,
+)
 from mol_pipeline.contract.manifest_file import write_manifest
 from mol_pipeline.contract.shard_layout import ALIGNED_PX
 from mol_pipeline.contract.unit_notation import ACTION_UNITS, read_action_units
@@ -49,12 +56,13 @@ def write_shards(
     sampling: dict[str, str] | None = None,
     action_units: Mapping[str, str] = MappingProxyType({}),
     parts: tuple[str, ...] = (),
+    apex_rule: str | None = "annotated",
 ) -> Path:
     """Write one shard and its manifest: a video per subject and word.
 
     `names` are those of the subjects, if they are not to be numbers from `first_subject` on;
     `action_units` is the owners' text by word; `parts` are those of the owners' split that the
-    subjects are in, in turn.
+    subjects are in, in turn; `apex_rule` None writes no records of key frames.
     """
     names = names or tuple(f"{first_subject + k:03d}" for k in range(subjects))
     directory.mkdir(parents=True, exist_ok=True)
@@ -65,6 +73,8 @@ def write_shards(
         ("onset_source", "apex_source", "offset_source"), "annotated"
     )
     key_frames = KeyFrames(onset=0, apex=1, offset=frames * phases, **annotated)
+    rules = {"onset_rule": "first", "apex_rule": apex_rule, "offset_rule": "last"}
+    stored = StoredKeyFrames(onset=0, apex=1, offset=frames - 1, **rules) if apex_rule else None
     rng = np.random.default_rng(1)
     prepared, videos = [], []
     for subject, named in enumerate(names, start=first_subject):
@@ -82,6 +92,7 @@ def write_shards(
                 shard="shard-00000.h5",
                 first_row=len(videos) * phases,
                 rows=phases,
+                stored_key_frames=stored,
             )
             if text := action_units.get(word):
                 read = {"annotations": {ACTION_UNITS: text}, ACTION_UNITS: read_action_units(text)}
@@ -96,8 +107,10 @@ def write_shards(
             motion = np.nan if subject == broken_subject else label
             prepared.append(
                 PreparedVideo(
-                    arrays=_moving_textures(rng, label, motion, frames, phases),
-                    identity=table_texts(video),
+                    arrays=with_key_frames(
+                        _moving_textures(rng, label, motion, frames, phases), stored is not None
+                    ),
+                    identity=table_texts(video, stored),
                     key_frames=table_numbers(video),
                 )
             )
@@ -126,6 +139,22 @@ def write_shards(
     )
     write_manifest(manifest, directory)
     return directory
+
+
+def with_key_frames(arrays: dict[str, np.ndarray], wanted: bool) -> dict[str, np.ndarray]:
+    """The arrays, with a record of frames 0, 1 and the last of the first clip if that is wanted."""
+    if not wanted:
+        return arrays
+    places = [0, 1, arrays["frames"].shape[1] - 1]
+    flow = arrays["flow"][0]
+    keys = {
+        "key_flow": np.stack([flow[0], flow[1:].sum(axis=0)]),
+        **{
+            f"key_{name}": arrays[name][0][places]
+            for name in ("frames", "landmarks", "transforms", "source_frames", "face_status")
+        },
+    }
+    return {**arrays, **{name: row[None] for name, row in keys.items()}}
 
 
 def _moving_textures(

@@ -11,6 +11,7 @@ from mol_model.clips.shards import ShardSet
 from mol_model.clips.views import MIRRORED, Normalisation, View, apply_view, centre_view
 from mol_pipeline.contract.errors import ConfigError, ManifestError
 from mol_pipeline.contract.manifest_file import MANIFEST_NAME
+from mol_pipeline.contract.shard_layout import SCHEMA_VERSION
 from tests.model.shard_fixture import write_shards
 
 PLAIN = Normalisation(0.0, 1.0)
@@ -71,7 +72,9 @@ def test_damage_is_named(tmp_path):
 
     shards = write_shards(tmp_path / "c")
     path = shards / MANIFEST_NAME
-    path.write_text(path.read_text().replace('"schema_version": 3', '"schema_version": 99'))
+    path.write_text(
+        path.read_text().replace(f'"schema_version": {SCHEMA_VERSION}', '"schema_version": 99')
+    )
     with pytest.raises(ManifestError, match="schema version 99"):
         ShardSet([shards])
 

@@ -27,7 +27,7 @@ from mol_pipeline.contract.manifest_file import (
     read_manifest,
     write_manifest,
 )
-from mol_pipeline.contract.shard_layout import CLIP_ARRAYS, HDF5_DAMAGE
+from mol_pipeline.contract.shard_layout import CLIP_ARRAYS, HDF5_DAMAGE, SCHEMA_VERSION
 from mol_pipeline.shards.files import directory_problems, read_checked
 from mol_pipeline.shards.opening import open_shard, read_contents
 from tests.model.shard_fixture import write_shards
@@ -419,12 +419,14 @@ def test_a_copy_of_the_same_bytes_is_no_change(shards, tmp_path):
     shutil.copyfile(path, tmp_path / "new")
     (tmp_path / "new").replace(path)
     data.check_unchanged()
-    assert np.array_equal(data.read([1]).frames, ShardSet([shards]).read([1]).frames)
+    assert np.array_equal(data.read([1])["frames"], ShardSet([shards]).read([1])["frames"])
 
 
 def test_a_manifest_of_version_2_cannot_pass_as_an_old_one(shards):
     path = shards / MANIFEST_NAME
-    path.write_text(path.read_text().replace('"schema_version": 3', '"schema_version": 1'))
+    path.write_text(
+        path.read_text().replace(f'"schema_version": {SCHEMA_VERSION}', '"schema_version": 1')
+    )
     with pytest.raises(ManifestError, match=HASH_FIELD):
         read_manifest(shards)
 
