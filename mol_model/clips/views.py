@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from mol_model.clips.batch import ClipBatch
+from mol_model.networks.dynamic_image import dynamic_image
 from mol_model.networks.interface import ViewName
 
 MIRRORED = torch.tensor(
@@ -33,6 +34,7 @@ ARRAYS_OF_VIEW: dict[ViewName, tuple[str, ...]] = {
     "key-frames": ("key_frames",),
     "key-landmarks": ("key_landmarks",),
     "key-flow": ("key_flow",),
+    "dynamic-image": ("frames",),
 }
 """What a view is made of, by its name in a shard."""
 
@@ -202,6 +204,8 @@ class ClipInputs:
                 return window.points(batch["key_landmarks"])
             case "key-flow":
                 return window.flow(batch["key_flow"])
+            case "dynamic-image":
+                return dynamic_image(self["frames"])
         raise KeyError(name)
 
 

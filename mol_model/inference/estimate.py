@@ -14,7 +14,7 @@ from mol_model.networks.build import BuiltNetwork
 from mol_model.networks.interface import Estimates
 from mol_model.networks.precision import exact_products
 from mol_model.scoring.evaluation import CLIPS_AT_ONCE, centre_inputs, finite, phase_mean
-from mol_pipeline.contract.shard_layout import ALIGNED_PX
+from mol_pipeline.contract.shard_layout import ALIGNED_PX, ARRAYS_BY_NAME
 
 GRID_PX = 8
 """Crop pixels between the places at which the flow is kept for arrows."""
@@ -167,4 +167,7 @@ def _batch(window: PreparedWindow, rows: range) -> ClipBatch:
         "flow": flow,
         "landmarks": torch.from_numpy(window.landmarks[part]).float(),
     }
+    for name, row in window.keys.items():
+        stored = row.astype(ARRAYS_BY_NAME[name].dtype)
+        arrays[name] = torch.from_numpy(stored).expand(count, *row.shape[1:])
     return ClipBatch(arrays, torch.zeros(count, dtype=torch.long), tuple(rows))

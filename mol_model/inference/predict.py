@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from mol_model.clips.views import Normalisation, release_normalisation
+from mol_model.clips.views import Normalisation, arrays_of, release_normalisation
 from mol_model.inference.document import Identity, notes_of, window_document
 from mol_model.inference.drawing import DRAWN, draw_video
 from mol_model.inference.estimate import WindowEstimate, estimate_window
@@ -28,6 +28,7 @@ from mol_pipeline.contract.files import write_atomically
 from mol_pipeline.contract.manifest_file import MANIFEST_NAME
 from mol_pipeline.contract.names import names_in_order
 from mol_pipeline.contract.settings import load_settings
+from mol_pipeline.contract.shard_layout import KEY_ARRAY_NAMES
 from mol_pipeline.stages.video import UNREACHABLE, Kernels, Rejection, SourceFault, load_kernels
 
 
@@ -81,7 +82,11 @@ def fitted_config(config: BuildConfig, model: BuiltNetwork, window: int | None) 
             f"--window {window}: shorter than a clip of this network, {model.frames} frames"
         )
     sampling = config.sampling.model_copy(update={"frames": model.frames})
-    return config.model_copy(update={"sampling": sampling})
+    # Nobody has annotated an apex: what the settings say of such videos, or the largest flow.
+    rule = "middle" if config.key_frames.apex == "middle" else "largest-flow"
+    sees_keys = KEY_ARRAY_NAMES.intersection(arrays_of(model.definition.views))
+    keys = config.key_frames.model_copy(update={"apex": rule if sees_keys else "none"})
+    return config.model_copy(update={"sampling": sampling, "key_frames": keys})
 
 
 def result_folders(paths: Sequence[Path], out: Path) -> list[Path]:

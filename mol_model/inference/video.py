@@ -4,9 +4,10 @@ import bisect
 import itertools
 import os
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from mol_pipeline.databases.index import SourceVideo
 from mol_pipeline.databases.sources import open_source
 from mol_pipeline.kernels.detection import FaceBox
 from mol_pipeline.stages.footage import Footage
+from mol_pipeline.stages.key_frames import KeyRecord, choose_key_frames, key_record
 from mol_pipeline.stages.video import AlignedVideo, Kernels, align_video, choose_clips
 
 
@@ -42,6 +44,8 @@ class PreparedWindow:
     """How the face was found, in how many frames; names of `FaceStatus`."""
     others: dict[int, tuple[FaceBox, ...]]
     """By frame number: faces beside the one that was taken, where the detector looked."""
+    keys: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    """`KEY_ARRAYS`, one row each, where the network sees key frames."""
     remarks: tuple[str, ...] = ()
     """What was found in the frames read so far and done about it, a sentence each."""
 
@@ -131,14 +135,20 @@ def prepare_windows(
         [clip + window.start for clip in choose_clips(part, config)]
         for part, window in zip(parts, windows, strict=True)
     ]
-    used = sorted({int(position) for of_window in clips for clip in of_window for position in clip})
+    chosen = [choose_key_frames(part, config.key_frames.apex)[0] for part in parts]
+    choices = [
+        choice and choice.later(window.start)
+        for choice, window in zip(chosen, windows, strict=True)
+    ]
+    places = {int(position) for of_window in clips for clip in of_window for position in clip}
+    used = sorted(places.union(*(choice.positions for choice in choices if choice)))
     starts = [window.start for window in windows]
     footage = Footage(video, root, config.reading)
     groups = itertools.groupby(
         footage.frames(used), key=lambda frame: bisect.bisect_right(starts, frame[0])
     )
     broken: Rejection | None = None
-    for part, of_window in zip(parts, clips, strict=True):
+    for part, of_window, choice in zip(parts, clips, choices, strict=True):
         first, last = part.frames[0][0], part.frames[-1][0]
         try:
             _, frames = next(groups)
@@ -150,7 +160,14 @@ def prepare_windows(
             message = f"not reached: {broken}"
             yield RejectedWindow(first, last, "unreadable-frame", message)
         else:
-            yield _prepared(video, of_window, aligned, footage.remarks, first, last)
+            window = _prepared(video, of_window, aligned, footage.remarks, first, last)
+            yield _with_keys(window, key_record(choice, "", video, aligned, kernels))
+
+
+def _with_keys(window: PreparedWindow, keys: KeyRecord) -> PreparedWindow:
+    """The window with its record of key frames, if it has one."""
+    rows = {name: np.asarray(row) for name, row in keys.arrays.items()} if keys.stored else {}
+    return replace(window, keys=rows, remarks=(*window.remarks, *keys.remarks))
 
 
 def _prepared(

@@ -41,7 +41,7 @@ def make_optimiser(
 ) -> torch.optim.Optimizer:
     """The optimiser of the settings; AdamW with its decay off is Adam."""
     # A classifier of features has no weights that steps change, and torch refuses an empty list.
-    weights = list(model.parameters()) or [torch.zeros(1)]
+    weights = list(model.parameters()) or [nn.Parameter(torch.zeros(1))]
     rate, decay = training.learning_rate, training.weight_decay
     fused = device.type == "cuda"
     match training.optimiser:

@@ -100,5 +100,6 @@ def model_loss(
         class_weights=weights,
         weight_of_part=weight_of_part,
         flow_pairs=flow_pairs,
+        settings=config.model,
     )
     return model.loss(model.estimate(inputs, flow_pairs), request)

@@ -1,7 +1,7 @@
 """The record of key frames of a video: onset, apex and offset, and which rule chose each."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -32,6 +32,11 @@ class KeyChoice:
     def positions(self) -> list[int]:
         """Those that are known before any frame was seen."""
         return [place for place in (self.onset, self.apex, self.offset) if place is not None]
+
+    def later(self, by: int) -> "KeyChoice":
+        """The same frames, counted from another beginning."""
+        apex = None if self.apex is None else self.apex + by
+        return replace(self, onset=self.onset + by, apex=apex, offset=self.offset + by)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import pytest
 
 from mol_model.cli import main
 from mol_model.config.network import NETWORKS
+from mol_model.networks.build import network_of
 from mol_pipeline.contract.shard_layout import KEY_ARRAYS
 from tests.in_process import invoke, run_here
 from tests.model.inference_fixture import demo_folders
@@ -56,9 +57,18 @@ def test_a_network_of_ones_own_is_trained_continued_tested_and_used(own_module, 
 
     fold = next(iter(before)).parent
     others = write_shards(tmp_path / "others", subjects=1, first_subject=30, frames=8)
-    tested = invoke(main, "evaluate", fold, "--shards", others, "--out", "tested")
+    tested = invoke(main, "evaluate", "--checkpoint", fold, "--shards", others, "--out", "tested")
     assert tested.exit_code == 0, tested.stderr
-    used = invoke(main, "predict", fold, demo_folders(tmp_path)[0], "--out", "seen", "--no-film")
+    used = invoke(
+        main,
+        "predict",
+        demo_folders(tmp_path)[0],
+        "--checkpoint",
+        fold,
+        "--out",
+        "seen",
+        "--no-film",
+    )
     assert used.exit_code == 0, used.stderr
     (document,) = Path("seen").rglob("prediction.json")
     assert json.loads(document.read_text())["class"] in metrics["classes"]
@@ -97,12 +107,21 @@ def test_a_network_that_breaks_its_promise_is_named(own_module, tmp_path):
 @pytest.mark.parametrize("network", [name for name in NETWORKS if name not in {"mol", "htnet"}])
 def test_every_network_of_the_project_goes_the_whole_way(network, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    shards = write_shards(tmp_path / "shards", subjects=2, words=("Anger", "Happiness"))
+    shards = write_shards(tmp_path / "shards", subjects=2)
     presets = ["--preset", "tiny"] if "tiny" in _presets(network) else []
     result = fit(shards, network, *presets, "--set", "training.batch_size=2")
     assert result.exit_code == 0, result.stderr
     metrics = json.loads(Path("run/metrics.json").read_text())
-    assert metrics["videos"] == 4 and "recognition" in metrics
+    assert metrics["videos"] == 10 and "recognition" in metrics
+    fold = next(Path("run/folds").iterdir())
+    film = demo_folders(tmp_path)[0]
+    used = invoke(main, "predict", film, "--checkpoint", fold, "--out", "seen", "--no-film")
+    assert used.exit_code == 0, used.stderr
+    (document,) = Path("seen").rglob("prediction.json")
+    said = json.loads(document.read_text())
+    assert said["class"] in metrics["classes"]
+    sees_keys = any(view.startswith("key-") for view in network_of(network).views)
+    assert sees_keys == ("largest-flow" in str(said["notes"]))
 
 
 def _presets(network):
