@@ -6,7 +6,9 @@
 import errno
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
@@ -17,8 +19,67 @@ from mol_pipeline.contract.errors import (
     refusal_number,
     unwritable,
 )
+from mol_pipeline.contract.stopping import stopped_by_signals
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 INTERRUPTED_EXIT_CODE = 130
+
+FOLDER = click.Path(path_type=Path)
+"""A file or folder; whether it is there is asked where it is used."""
+
+
+def settings_options(of: str, example: str) -> Callable[[Decorated], Decorated]:
+    """`--config FILE` and `--set KEY=VALUE`, as `config_file` and `overrides`.
+
+    Args:
+        of: What the settings are of, as the end of a sentence; empty for the command itself.
+        example: An override.
+    """
+    options = (
+        click.option("--config", "config_file", type=FOLDER, help=f"Settings{of} as YAML."),
+        set_option(of, example),
+    )
+    return lambda command: options[0](options[1](command))
+
+
+def set_option(of: str, example: str) -> Callable[[Decorated], Decorated]:
+    """`--set KEY=VALUE`, as `overrides`; see `settings_options`."""
+    return click.option(
+        "--set",
+        "overrides",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help=f"Override a setting{of}, e.g. {example}; may be repeated.",
+    )
+
+
+def program(name: str) -> Callable[[Callable[[], None]], click.Group]:
+    """The group of a program's commands: its version, its log, its stop signals.
+
+    Args:
+        name: Of the program.
+
+    Returns:
+        A decorator for a function that is described and does nothing.
+    """
+
+    def made(described: Callable[[], None]) -> click.Group:
+        @click.group(
+            cls=ErrorMappingGroup,
+            help=described.__doc__,
+            context_settings={"help_option_names": ["-h", "--help"]},
+        )
+        @click.version_option(package_name="mol-micro-expression", prog_name=name)
+        @click.option("-v", "--verbose", count=True, help="More on stderr; twice for debugging.")
+        @click.pass_context
+        def main(context: click.Context, verbose: int) -> None:
+            set_log_level(verbose)
+            context.with_resource(stopped_by_signals())
+
+        return main
+
+    return made
 
 
 def set_log_level(verbose: int) -> None:

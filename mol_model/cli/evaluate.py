@@ -5,9 +5,10 @@ from pathlib import Path
 
 import click
 
-from mol_model.cli.options import DEVICE, FOLDER, SHARDS
+from mol_model.cli.options import DEVICE, SHARDS
 from mol_model.cli.program import main
 from mol_model.reports.text import result_text
+from mol_pipeline.command_line import FOLDER, settings_options
 
 
 @main.command()
@@ -63,14 +64,7 @@ def evaluate(
     help="Give every part of so many frames a class of its own; default: one for the whole video.",
 )
 @DEVICE
-@click.option("--config", "config_file", type=FOLDER, help="Settings of 'molprep build' as YAML.")
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Override a setting of the preparation, e.g. detection.no_face=interpolate.",
-)
+@settings_options(" of 'molprep build'", "detection.no_face=interpolate")
 @click.option("--landmark-model", type=FOLDER, help="Dlib's 68-point model, if not the packaged.")
 @click.option("--no-film", is_flag=True, help="Leave the annotated film out.")
 def predict(

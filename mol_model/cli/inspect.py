@@ -5,9 +5,10 @@ from pathlib import Path
 
 import click
 
-from mol_model.cli.options import FOLDER, PRESET
+from mol_model.cli.options import PRESET
 from mol_model.cli.program import main
 from mol_model.config.names import FLAVOURS, PROTOCOLS
+from mol_pipeline.command_line import FOLDER, set_option
 
 
 @main.command()
@@ -103,13 +104,7 @@ def folds(
     type=click.Choice(FLAVOURS),
     help="Of MOL: the paper's equations, or what the authors' released code computes.",
 )
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Override a setting of the network, e.g. use_flow=false.",
-)
+@set_option(" of the network", "use_flow=false")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def model(
     network: str | None,

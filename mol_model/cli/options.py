@@ -1,15 +1,13 @@
 """Options that commands share, and what is parsed of them here."""
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import click
 
 from mol_model.config.names import PRECISIONS, SELECTION_NAMES
 from mol_model.runs.options import RunOptions
-
-FOLDER = click.Path(path_type=Path)
+from mol_pipeline.command_line import FOLDER, settings_options
 
 SHARDS = click.option(
     "--shards",
@@ -58,14 +56,7 @@ RUN_OPTIONS: tuple[Callable[[Any], Any], ...] = (
         "--jobs", type=click.IntRange(min=1), help="Folds at once; default: on a CPU one a core."
     ),
     click.option("--folds", help="Only these folds: names, or numbers such as 0-6, by commas."),
-    click.option("--config", "config_file", type=FOLDER, help="Settings as YAML."),
-    click.option(
-        "--set",
-        "overrides",
-        multiple=True,
-        metavar="KEY=VALUE",
-        help="Override a setting, e.g. training.learning_rate=0.001; may be repeated.",
-    ),
+    settings_options("", "training.learning_rate=0.001"),
     click.option("--overwrite", is_flag=True, help="Start anew instead of continuing."),
 )
 """Options of every command that trains."""

@@ -4,9 +4,10 @@ from typing import Any
 
 import click
 
-from mol_model.cli.options import DEVICE, FOLDER, numbers, where_and_how
+from mol_model.cli.options import DEVICE, numbers, where_and_how
 from mol_model.cli.program import main
 from mol_model.config.names import PRESET_NAMES
+from mol_pipeline.command_line import FOLDER, set_option
 
 
 def _peer(words: str) -> tuple[str, str]:
@@ -24,7 +25,7 @@ def _peer(words: str) -> tuple[str, str]:
 @click.option(
     "--preset", type=click.Choice(PRESET_NAMES), default="paper", show_default=True, help="Size."
 )
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting.")
+@set_option("", "training.learning_rate=0.001")
 @click.option("--steps", type=click.IntRange(min=1), help="Optimiser steps of a fold.")
 @click.option("--seeds", help="Several runs a row, e.g. 0,1,2; default: those of the document.")
 @DEVICE

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mol_model.cli.options import FOLDER, PRESET, SHARDS
+from mol_model.cli.options import PRESET, SHARDS
 from mol_model.cli.program import main
 from mol_model.config.names import FOLD_PROTOCOLS
+from mol_pipeline.command_line import FOLDER, settings_options
 
 if TYPE_CHECKING:
     from mol_model.runs.slurm import LosoJobs
@@ -23,10 +24,7 @@ if TYPE_CHECKING:
 @PRESET
 @click.option("--protocol", type=click.Choice(FOLD_PROTOCOLS), default="loso", show_default=True)
 @click.option("--classes", metavar="MAPPING", help="Label mapping, e.g. 3 or 5.")
-@click.option("--config", "config_file", type=FOLDER, help="Settings of the training as YAML.")
-@click.option(
-    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a training setting."
-)
+@settings_options(" of the training", "training.batch_size=16")
 @click.option("--folds-per-task", default=1, show_default=True, type=click.IntRange(min=1))
 @click.option("--at-once", type=click.IntRange(min=1), help="Tasks that may run at once.")
 @click.option("--partition", help="Partition of SLURM.")

@@ -15,10 +15,10 @@ from mol_model.pictures.figures import (
     draw_landmark_frames,
     draw_warp,
     new_figure,
-    save_png,
 )
 from mol_model.protocols.folds import Fold
 from mol_model.scoring.evaluation import centre_inputs
+from mol_pipeline.contract.files import write_figure
 
 NO_TERMS = ("step", "learning_rate", "clips_per_second", "waiting")
 """What a line of the metric log has beside the losses."""
@@ -87,7 +87,7 @@ def draw_confusion(
     axis.set_xlabel("predicted")
     axis.set_ylabel("truth")
     axis.set_title(f"{mark(synthetic)}videos, pooled over folds", fontsize=10)
-    save_png(figure, path)
+    write_figure(figure, path)
 
 
 def terms_of(logs: Mapping[str, Sequence[Mapping[str, float]]]) -> list[str]:
@@ -110,4 +110,4 @@ def draw_curves(
         axis.set_xlabel("step")
         if any(x[term] > 0 for lines in logs.values() for x in lines):
             axis.set_yscale("log")
-    save_png(figure, path)
+    write_figure(figure, path)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mol_model.pictures.sheet import Sheet, coloured, grey
 from mol_model.pictures.warp import warp
-from mol_pipeline.contract.files import atomically
+from mol_pipeline.contract.files import write_figure
 from mol_pipeline.contract.flow_colour import colour_wheel, flow_to_rgb
 
 PEAK_PERCENTILE = 99.0
@@ -32,12 +32,6 @@ def new_figure(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
-
-
-def save_png(figure: Figure, path: Path) -> None:
-    """Write a figure so that equal figures give equal bytes."""
-    with atomically(path) as place:
-        figure.savefig(place, format="png", metadata={"Software": None})
 
 
 def save_picture(picture: NDArray[np.uint8], path: Path) -> None:
@@ -78,7 +72,7 @@ def draw_flow(
             words = f"EPE {np.hypot(*(estimate[k] - truth[k])).mean():.2f} px"
         sheet.place(sheet.rows - 1, k, words, flow_to_rgb(estimate[k], peak))
     sheet.place(0, pairs, f"rim = {peak:.2f} px", colour_wheel(min(96, side)))
-    save_png(sheet.draw(title), path)
+    write_figure(sheet.draw(title), path)
 
 
 def draw_warp(
@@ -114,7 +108,7 @@ def draw_warp(
         for row, (error, word) in enumerate(zip((before, after), BEFORE_AFTER, strict=True), 3):
             words = f"{word} {error[k].mean():.2f}"
             sheet.place(row, k, words, coloured(error[k], ERROR_COLOURS, peak))
-    save_png(sheet.draw(title, (ERROR_COLOURS, peak, "grey values")), path)
+    write_figure(sheet.draw(title, (ERROR_COLOURS, peak, "grey values")), path)
 
 
 BEFORE_AFTER = ("error before", "error after")
@@ -149,4 +143,4 @@ def draw_landmark_frames(
         if truth is not None:
             sheet.mark(0, k, truth[k], "#00e5ff")
         sheet.mark(0, k, estimate[k], "#ff5252")
-    save_png(sheet.draw(title), path)
+    write_figure(sheet.draw(title), path)

@@ -9,18 +9,18 @@ import click
 from mol_pipeline.cli.index import compare_counts, read_index
 from mol_pipeline.cli.inspect import summary
 from mol_pipeline.cli.options import (
-    FOLDER,
     Source,
     annotation_option,
     source_options,
     strict_option,
 )
 from mol_pipeline.cli.program import main
+from mol_pipeline.command_line import FOLDER, settings_options
 from mol_pipeline.contract.errors import ConfigError, ManifestError, StageError
 
 if TYPE_CHECKING:
     from mol_pipeline.contract.manifest import Manifest, Part
-    from mol_pipeline.graph import TlsFiles
+    from mol_pipeline.graph import BuildResult, TlsFiles
 
 
 @main.command()
@@ -37,14 +37,7 @@ if TYPE_CHECKING:
     type=click.Choice(("reject", "interpolate", "track", "fail")),
     help="What becomes of a video with a frame without a face; default: reject.",
 )
-@click.option("--config", "config_file", type=FOLDER, help="Settings as YAML.")
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Override a setting, e.g. sampling.frames=4; may be repeated.",
-)
+@settings_options("", "sampling.frames=4")
 @click.option(
     "--landmark-model", type=FOLDER, help="68-point model file, if not the installed one."
 )
@@ -104,9 +97,7 @@ def build(
         batch=load_settings(BatchSettings, cluster_file) if cluster_file is not None else None,
         memory_limit=memory_limit,
     )
-    shortcuts = [] if detect is None else [f"detection.detect_every={_detect_every(detect)}"]
-    shortcuts += [] if no_face is None else [f"detection.no_face={no_face}"]
-    config = load_settings(BuildConfig, config_file, (*overrides, *shortcuts))
+    config = load_settings(BuildConfig, config_file, (*overrides, *_shortcuts(detect, no_face)))
     index = read_index(source)
     compare_counts(index, strict)
     with build_progress() as on_progress:
@@ -120,6 +111,15 @@ def build(
             part=share,
             on_progress=on_progress,
         )
+    _tell(out, result, len(index.videos))
+
+
+def _tell(out: Path, result: "BuildResult", videos: int) -> None:
+    """Say what a build made of an index of so many videos.
+
+    Raises:
+        StageError: If a video could not be prepared.
+    """
     click.echo(summary(out, result.manifest))
     click.echo(f"shards written {result.shards_written}, kept {result.shards_kept}", err=True)
     failed = result.failed_in_processing
@@ -128,8 +128,8 @@ def build(
             where = f"{one.database}/{one.subject}/{one.clip}"
             click.echo(f"rejected: {where}: {one.code}: {one.message}", err=True)
         raise StageError(
-            f"{len(failed)} of {len(index.videos)} videos could not be prepared; the others are "
-            f"in {out}, reasons above and in its manifest under 'rejected'"
+            f"{len(failed)} of {videos} videos could not be prepared; the others are in {out}, "
+            "reasons above and in its manifest under 'rejected'"
         )
 
 
@@ -261,6 +261,12 @@ def _part(text: str | None) -> "Part | None":
     if not (number.isdigit() and of.isdigit() and 1 <= int(number) <= int(of)):
         raise click.BadParameter(f"--part {text!r}: must be I/N with I from 1 to N, e.g. 3/40")
     return Part(number=int(number), of=int(of))
+
+
+def _shortcuts(detect: str | None, no_face: str | None) -> list[str]:
+    """Options that stand for settings, as settings."""
+    settings = [] if detect is None else [f"detection.detect_every={_detect_every(detect)}"]
+    return settings + ([] if no_face is None else [f"detection.no_face={no_face}"])
 
 
 def _detect_every(text: str) -> int:

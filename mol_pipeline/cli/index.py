@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mol_pipeline.cli.options import FOLDER, DatabaseName, Source, source_options, strict_option
+from mol_pipeline.cli.options import DatabaseName, Source, source_options, strict_option
 from mol_pipeline.cli.program import main
+from mol_pipeline.command_line import FOLDER
 from mol_pipeline.contract.errors import ConfigError, SourceError
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mol_pipeline.cli.options import FOLDER
 from mol_pipeline.cli.program import main
+from mol_pipeline.command_line import FOLDER
 from mol_pipeline.contract.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mol_pipeline.command_line import FOLDER
 from mol_pipeline.databases.names import ALIASES, DATABASES, canonical_name
 
 if TYPE_CHECKING:
     from mol_pipeline.databases.adapter import IndexRequest
-
-FOLDER = click.Path(path_type=Path)
 
 
 class DatabaseName(click.ParamType):

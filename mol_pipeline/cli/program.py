@@ -1,16 +1,10 @@
-"""The program itself: its log, its stop signals, its exit codes."""
+"""The program itself: what it is for, and its exit codes."""
 
-import click
-
-from mol_pipeline.command_line import ErrorMappingGroup, set_log_level
-from mol_pipeline.contract.stopping import stopped_by_signals
+from mol_pipeline.command_line import program
 
 
-@click.group(cls=ErrorMappingGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="mol-micro-expression", prog_name="molprep")
-@click.option("-v", "--verbose", count=True, help="More on stderr; twice for debugging.")
-@click.pass_context
-def main(context: click.Context, verbose: int) -> None:
+@program("molprep")
+def main() -> None:
     """Prepare micro-expression databases for MOL.
 
     Exit codes: 0 done, 2 wrong command line, 3 wrong setting, 4 manifest and files
@@ -18,5 +12,3 @@ def main(context: click.Context, verbose: int) -> None:
     prepared (the others are written), 75 stopped by a batch system, 130 interrupted (both:
     run again to continue).
     """
-    set_log_level(verbose)
-    context.with_resource(stopped_by_signals())

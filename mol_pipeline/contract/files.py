@@ -8,8 +8,9 @@ import os
 import stat
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Protocol
 
 from mol_pipeline.contract.errors import ManifestError
 
@@ -64,6 +65,21 @@ def legible(text: object) -> object:
     if not isinstance(text, str):
         return text
     return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
+
+
+class Drawn(Protocol):
+    """A figure of Matplotlib; the contract does not know it."""
+
+    @property
+    def savefig(self) -> Callable[..., object]:
+        """Writes it to a file."""
+        ...
+
+
+def write_figure(figure: Drawn, path: Path) -> None:
+    """Write a figure as PNG, whole or not at all; equal figures give equal bytes."""
+    with atomically(path) as place:
+        figure.savefig(place, format="png", metadata={"Software": None})
 
 
 def hash_document(document: object) -> str:

@@ -21,6 +21,16 @@ from mol_pipeline.contract.manifest import CountCheck
 from mol_pipeline.databases.index import SourceVideo
 from mol_pipeline.databases.objective_classes import FIELD as OBJECTIVE_CLASS
 
+TITLES = {
+    "total": "{}",
+    "word": "videos labelled {}",
+    "subject": "videos of subject {}",
+    "expression": "{}-expressions",
+    "rows": "{}-expressions of possible rows",
+    "mapping": "videos in {} classes",
+}
+"""What a count of each kind is called."""
+
 
 @functools.cache
 def published_counts() -> tuple[dict[str, str], ...]:
@@ -57,17 +67,9 @@ def compare_with_published(
         ),
     }
     absent = mappings_without_column(database, videos)
-    titles = {
-        "total": "{}",
-        "word": "videos labelled {}",
-        "subject": "videos of subject {}",
-        "expression": "{}-expressions",
-        "rows": "{}-expressions of possible rows",
-        "mapping": "videos in {} classes",
-    }
     checks = [
         CountCheck(
-            what=titles[row["kind"]].format(row["name"]),
+            what=TITLES[row["kind"]].format(row["name"]),
             found=found[row["kind"]][row["name"]],
             expected=int(row["count"])
             - (impossible.get(row["name"], 0) if row["kind"] == "rows" else 0),
@@ -85,7 +87,7 @@ def compare_with_published(
     }
     if known:
         checks += [
-            CountCheck(what=titles["subject"].format(subject), found=count, expected=0)
+            CountCheck(what=TITLES["subject"].format(subject), found=count, expected=0)
             for subject, count in sorted(found["subject"].items())
             if subject not in known
         ]

@@ -6,7 +6,7 @@ stands between them and Dask, `workplace` keeps the output directory.
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from mol_pipeline.config import BuildConfig
@@ -30,7 +30,7 @@ from mol_pipeline.kernels.landmarks import find_landmark_model, landmark_model_s
 from mol_pipeline.kernels.recognition import find_network
 from mol_pipeline.shards.files import shard_problems
 from mol_pipeline.shards.opening import check_against_shards
-from mol_pipeline.stages.segments import cut_long_videos
+from mol_pipeline.stages.segments import videos_to_build
 
 
 @dataclass(frozen=True)
@@ -85,12 +85,7 @@ def build(
     model = find_landmark_model(landmark_model).absolute()
     if config.detection.person == "network":
         find_network()  # asked rarely: it would be missed in the middle of a build
-    index = replace(cut_long_videos(index, config.segments), root=index.root.absolute())
-    if not index.videos:
-        raise ConfigError(
-            f"{index.root}: no video to build ({len(index.rejected)} rejected while indexing); "
-            f"see 'molprep index --dataset {index.database} --root {index.root}'"
-        )
+    index = videos_to_build(index, config.segments)
     state = BuildState(
         database=index.database,
         config_hash=config.hash,

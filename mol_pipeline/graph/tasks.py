@@ -133,22 +133,7 @@ def write(
         CannotWrite: If the shard cannot be written.
     """
     fit_for(commission)
-    stored: list[tuple[SourceVideo, PreparedVideo]] = []
-    rejected: list[RejectedVideo] = []
-    damaged: dict[int, str] = {}
-    for number, video in videos.items():
-        outcome = outcomes[number]
-        if isinstance(outcome, Failure):
-            rejected.append(rejected_video(video, outcome.code, outcome.reason))
-        elif outcome.rejected is not None:
-            rejected.append(outcome.rejected)
-        else:
-            try:
-                stored.append((video, _read_back(commission, video, outcome)))
-            except ValueError as error:
-                damaged[number] = str(error)
-    if damaged:
-        raise DamagedSpool(damaged)
+    stored, rejected = _sorted_out(commission, videos, outcomes)
     records, row = [], 0
     for video, prepared in stored:
         records.append(
@@ -178,6 +163,35 @@ def write(
         flow_backends=tuple(sorted({one.flow_backend for one in prepared_here})),
     )
     return WrittenShard(file, receipt)
+
+
+def _sorted_out(
+    commission: Commission,
+    videos: Mapping[int, SourceVideo],
+    outcomes: Mapping[int, Outcome | Failure],
+) -> tuple[list[tuple[SourceVideo, PreparedVideo]], list[RejectedVideo]]:
+    """The videos that are to be stored, and those that are not.
+
+    Raises:
+        DamagedSpool: If a prepared video is not what was recorded.
+    """
+    stored: list[tuple[SourceVideo, PreparedVideo]] = []
+    rejected: list[RejectedVideo] = []
+    damaged: dict[int, str] = {}
+    for number, video in videos.items():
+        outcome = outcomes[number]
+        if isinstance(outcome, Failure):
+            rejected.append(rejected_video(video, outcome.code, outcome.reason))
+        elif outcome.rejected is not None:
+            rejected.append(outcome.rejected)
+        else:
+            try:
+                stored.append((video, _read_back(commission, video, outcome)))
+            except ValueError as error:
+                damaged[number] = str(error)
+    if damaged:
+        raise DamagedSpool(damaged)
+    return stored, rejected
 
 
 def _read_back(commission: Commission, video: SourceVideo, outcome: Outcome) -> PreparedVideo:

@@ -32,7 +32,6 @@ def write_croissant(directory: Path, manifest: Manifest, path: Path) -> None:
             "croissant.json needs the library mlcroissant; run "
             "'pip install mol-micro-expression[export]'"
         ) from error
-    url = _way(path.parent, directory)
     kind = "Synthetic data in the layout of" if manifest.synthetic else "Clips prepared from"
     classes = "; ".join(f"{one.mapping}: {', '.join(one.classes)}" for one in manifest.mappings)
     metadata = mlc.Metadata(
@@ -45,43 +44,8 @@ def write_croissant(directory: Path, manifest: Manifest, path: Path) -> None:
         license=["The release agreement of the source database; not to be passed on."],
         url="https://example.invalid/not-published",
         version="1.0.0",
-        distribution=[
-            mlc.FileObject(
-                id=MANIFEST_NAME,
-                name=MANIFEST_NAME,
-                content_url=url + MANIFEST_NAME,
-                encoding_formats=["application/json"],
-                sha256=hash_file(directory / MANIFEST_NAME),
-            ),
-            *(
-                mlc.FileObject(
-                    id=shard.file,
-                    name=shard.file,
-                    content_url=url + shard.file,
-                    content_size=f"{shard.bytes} B",
-                    encoding_formats=["application/x-hdf5"],
-                    sha256=shard.sha256,
-                )
-                for shard in manifest.shards
-            ),
-        ],
-        record_sets=[
-            mlc.RecordSet(
-                id="videos",
-                name="videos",
-                description="Videos of the source, one record each.",
-                fields=[
-                    _field(mlc, name, column)
-                    for name, column in (
-                        ("subject", "$.videos[*].subject"),
-                        ("person", "$.videos[*].person"),
-                        ("clip", "$.videos[*].clip"),
-                        ("raw_label", "$.videos[*].raw_label"),
-                        ("shard", "$.videos[*].shard"),
-                    )
-                ],
-            )
-        ],
+        distribution=_files(mlc, directory, manifest, _way(path.parent, directory)),
+        record_sets=[_videos(mlc)],
     )
     text = json.dumps(metadata.to_json(), indent=1, sort_keys=True, default=str)
     write_atomically(path, (text + "\n").encode())
@@ -94,6 +58,41 @@ def _way(here: Path, there: Path) -> str:
     """
     way = Path(os.path.relpath(there.resolve(), here.resolve())).as_posix()
     return "" if way == "." else f"{way}/"
+
+
+def _files(mlc: Any, directory: Path, manifest: Manifest, url: str) -> list[Any]:
+    """The manifest and the shards, with what proves them."""
+    return [
+        mlc.FileObject(
+            id=MANIFEST_NAME,
+            name=MANIFEST_NAME,
+            content_url=url + MANIFEST_NAME,
+            encoding_formats=["application/json"],
+            sha256=hash_file(directory / MANIFEST_NAME),
+        ),
+        *(
+            mlc.FileObject(
+                id=shard.file,
+                name=shard.file,
+                content_url=url + shard.file,
+                content_size=f"{shard.bytes} B",
+                encoding_formats=["application/x-hdf5"],
+                sha256=shard.sha256,
+            )
+            for shard in manifest.shards
+        ),
+    ]
+
+
+def _videos(mlc: Any) -> Any:
+    """The videos as records of the manifest."""
+    columns = ("subject", "person", "clip", "raw_label", "shard")
+    return mlc.RecordSet(
+        id="videos",
+        name="videos",
+        description="Videos of the source, one record each.",
+        fields=[_field(mlc, name, f"$.videos[*].{name}") for name in columns],
+    )
 
 
 def _field(mlc: Any, name: str, path: str) -> Any:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from mol_pipeline.contract.errors import ManifestError
-from mol_pipeline.contract.files import atomically, write_atomically
+from mol_pipeline.contract.files import write_atomically, write_figure
 from mol_pipeline.contract.flow_colour import colour_wheel, flow_to_rgb
 from mol_pipeline.contract.manifest import Manifest, VideoRecord
 from mol_pipeline.contract.names import file_name
@@ -73,8 +73,7 @@ def draw_contact_sheet(clip: StoredClip, path: Path, *, synthetic: bool) -> None
     video = clip.video
     title = f"{video.database}  {video.subject} / {video.clip}  {video.raw_label}  row {clip.row}"
     figure.suptitle(("SYNTHETIC  " if synthetic else "") + title, fontsize=10)
-    with atomically(path) as place:
-        figure.savefig(place, format="png", metadata={"Software": None})
+    write_figure(figure, path)
 
 
 PAGE = """<!doctype html>

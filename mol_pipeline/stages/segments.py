@@ -5,9 +5,25 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from mol_pipeline.config import SegmentConfig
+from mol_pipeline.contract.errors import ConfigError
 from mol_pipeline.contract.gaps import gaps_inside
 from mol_pipeline.contract.manifest import RejectedVideo
 from mol_pipeline.databases.index import DatabaseIndex, SourceVideo
+
+
+def videos_to_build(index: DatabaseIndex, config: SegmentConfig) -> DatabaseIndex:
+    """The index with its long videos cut, and its root as other processes find it.
+
+    Raises:
+        ConfigError: If no video is in it.
+    """
+    index = replace(cut_long_videos(index, config), root=index.root.absolute())
+    if not index.videos:
+        raise ConfigError(
+            f"{index.root}: no video to build ({len(index.rejected)} rejected while indexing); "
+            f"see 'molprep index --dataset {index.database} --root {index.root}'"
+        )
+    return index
 
 
 def cut_long_videos(index: DatabaseIndex, config: SegmentConfig) -> DatabaseIndex:
