@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Float64, UInt8
+from jaxtyping import Float, Float32, Float64, UInt8
 
 from mol_pipeline.contract.shard_layout import ALIGNED_PX
 from mol_pipeline.kernels.geometry import (
@@ -68,44 +68,79 @@ def alignment_transform(landmarks: Float[np.ndarray, "68 2"]) -> Float64[np.ndar
     return similarity(angle=-angle, scale=scale, centre=centre_in_source, target=middle)
 
 
+class FrameView:
+    """A source frame, to be resampled into the aligned frame again and again.
+
+    Where the face is larger than the frame, the part under it is smoothed first: plain bilinear
+    sampling would skip pixels, and their noise would alias into the flow.
+
+    Args:
+        grey: Source image `[height, width]`.
+        transform: Source -> aligned, roughly: how much is smoothed, and where.
+        reach_px: How far from that, in aligned pixels, a later transform may lead.
+    """
+
+    def __init__(
+        self,
+        grey: UInt8[np.ndarray, "height width"],
+        transform: Float64[np.ndarray, "2 3"],
+        reach_px: float = 0.0,
+    ) -> None:
+        self._grey = grey
+        self._corner = np.zeros(2)
+        scale = float(np.sqrt(abs(np.linalg.det(transform[:, :2]))))
+        if scale < 1.0:
+            # Gaussian of the pixel pitch: removes what the coarser grid cannot carry.
+            sigma = 0.5 * np.sqrt(1.0 / scale**2 - 1.0)
+            if sigma > 0.2:
+                margin = int(4 * sigma) + 2 + int(np.ceil(reach_px / scale))
+                region, self._corner = _region_under_frame(grey, transform, margin=margin)
+                self._grey = cv2.GaussianBlur(
+                    region, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE
+                )
+
+    def at(self, transform: Float64[np.ndarray, "2 3"]) -> Float32[np.ndarray, "144 144"]:
+        """The frame under a transform, with fractions of grey levels; its rim goes on outside."""
+        if self._grey.dtype != np.float32:
+            self._grey = self._grey.astype(np.float32)
+        return self._warped(transform, cv2.BORDER_REPLICATE)
+
+    def picture(self, transform: Float64[np.ndarray, "2 3"]) -> UInt8[np.ndarray, "144 144"]:
+        """The frame under a transform, as it is stored."""
+        return self._warped(transform, cv2.BORDER_CONSTANT)
+
+    def _warped(self, transform: Float64[np.ndarray, "2 3"], border: int) -> np.ndarray:
+        shifted = transform.copy()
+        shifted[:, 2] += transform[:, :2] @ self._corner
+        return cv2.warpAffine(
+            self._grey,
+            shifted,
+            (ALIGNED_PX, ALIGNED_PX),
+            flags=cv2.INTER_LINEAR,
+            borderMode=border,
+            borderValue=BORDER_GREY,
+        )
+
+
 def warp_to_aligned(
     grey: UInt8[np.ndarray, "height width"], transform: Float64[np.ndarray, "2 3"]
 ) -> UInt8[np.ndarray, "144 144"]:
-    """Resample a source image `[height, width]` into the `[144, 144]` frame.
-
-    Where the face is larger than the frame, the part under it is smoothed first: plain
-    bilinear sampling would skip pixels, and their noise would alias into the flow.
-    """
-    scale = float(np.sqrt(abs(np.linalg.det(transform[:, :2]))))
-    if scale < 1.0:
-        # Gaussian of the pixel pitch: removes what the coarser grid cannot carry.
-        sigma = 0.5 * np.sqrt(1.0 / scale**2 - 1.0)
-        if sigma > 0.2:
-            region, transform = _region_under_frame(grey, transform, margin=int(4 * sigma) + 2)
-            grey = cv2.GaussianBlur(region, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
-    return cv2.warpAffine(
-        grey,
-        transform,
-        (ALIGNED_PX, ALIGNED_PX),
-        flags=cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_CONSTANT,
-        borderValue=BORDER_GREY,
-    )
+    """Resample a source image `[height, width]` into the `[144, 144]` frame."""
+    return FrameView(grey, transform).picture(transform)
 
 
 def _region_under_frame(
     grey: UInt8[np.ndarray, "height width"], transform: Float64[np.ndarray, "2 3"], *, margin: int
-) -> tuple[UInt8[np.ndarray, "rows columns"], Float64[np.ndarray, "2 3"]]:
-    """Cut out the part of the source that the frame sees: blurring the rest is waste."""
+) -> tuple[UInt8[np.ndarray, "rows columns"], Float64[np.ndarray, " 2"]]:
+    """Cut out the part of the source that the frame sees, and say where: the rest is waste."""
     last = ALIGNED_PX - 1
     corners = np.array([(0, 0), (last, 0), (0, last), (last, last)], dtype=np.float64)
     seen = apply_transform(invert_transform(transform), corners)
     height, width = grey.shape
     left, top = np.clip(np.floor(seen.min(axis=0)).astype(int) - margin, 0, (width - 1, height - 1))
     right, bottom = np.clip(np.ceil(seen.max(axis=0)).astype(int) + margin + 1, 1, (width, height))
-    shifted = transform.copy()
-    shifted[:, 2] += transform[:, :2] @ np.array([left, top], dtype=np.float64)
-    return grey[top : max(bottom, top + 1), left : max(right, left + 1)], shifted
+    part = grey[top : max(bottom, top + 1), left : max(right, left + 1)]
+    return part, np.array([left, top], dtype=np.float64)
 
 
 def align_face(
