@@ -99,7 +99,7 @@ apptainer -q build $binds --build-arg EXTRA=train --build-arg COMMAND=moltrain m
 ls -l ./*.sif
 prep() { apptainer -q run --bind /work --pwd /work molprep.sif "\$@"; }
 prep demo database --layout samm --subjects 2 --seed 0
-prep build --dataset samm --root database --out shards --workers 2 --set alignment.reference=video
+prep build --dataset samm --root database --out shards --workers 2
 prep verify shards
 apptainer -q run --bind /work --pwd /work moltrain.sif fit --shards shards --out run --preset tiny --steps 2
 ls -l run/report.html

@@ -50,10 +50,13 @@ class DetectionConfig(Settings):
 class AlignmentConfig(Settings):
     """Where the transform to the aligned frame comes from."""
 
-    reference: Literal["frame", "video"] = "frame"
-    """`frame`: each frame by its own landmarks (MOL Sec. 4.1.3), whose jitter then is motion.
+    reference: Literal["frame", "video", "registered"] = "registered"
+    """`registered`: every frame by its own picture, brought to that of the first sampled frame to a
+    hundredth of a pixel, so that only the face moves; a change of light between two frames is
+    taken out before their flow (decision record 0029).
+    `frame`: each frame by its own landmarks (MOL Sec. 4.1.3), whose jitter then is motion.
     `video`: every frame of a clip's video by the landmarks of its first sampled frame, so
-    that only the head and the face move (decision record 0001)."""
+    that the head and the face move (decision record 0001)."""
 
 
 class ReadingConfig(Settings):

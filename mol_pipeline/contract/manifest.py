@@ -148,6 +148,11 @@ class VideoRecord(ClipRecord):
     """`FaceStatus` name in lower case -> number of sampled frames with that status."""
     several_faces: int = 0
     """Sampled frames in which the detector saw more than one face."""
+    residual_px: float | None = Field(default=None, ge=0)
+    """Where alignment is registered: median over its frames of the median difference between the
+    motion of a piece of the face and that of the head, aligned pixels. In a video that was split
+    at jumps the largest of its pieces. Frames that could not be registered are counted in
+    `face_frames`. Left out of documents where there is none."""
     frame_times: tuple[float, ...] = ()
     """Seconds of the frames of its clips since its first frame, row by row, where the steps
     between its frames are unequal; else empty."""
@@ -156,6 +161,14 @@ class VideoRecord(ClipRecord):
     shard: str
     first_row: int = Field(ge=0)
     rows: int = Field(ge=1)
+
+    @model_serializer(mode="wrap")
+    def _without_absent(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Older documents, written again, stay what they were."""
+        document = self._without_absent_units(serialise)
+        if document.get("residual_px", self) is None:
+            del document["residual_px"]
+        return document
 
 
 class RejectedVideo(Record):

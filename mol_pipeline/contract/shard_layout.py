@@ -122,6 +122,9 @@ class FaceStatus(IntEnum):
     DOUBTFUL = 5
     """Found, but hardly sure to be an upright face: the detector's score is low, or the line of
     the eyes is turned; also while the box of such a face is held."""
+    UNREGISTERED = 6
+    """Found, but its picture could not be brought to the reference: the frame is aligned by
+    landmarks smoothed in time, as one without a face is. Only where alignment is registered."""
 
 
 @dataclass(frozen=True)

@@ -24,10 +24,12 @@ import mol_pipeline
 from mol_pipeline.config import FlowConfig
 from mol_pipeline.contract.errors import SourceError
 from mol_pipeline.contract.manifest import Record
-from mol_pipeline.kernels.alignment import warp_to_aligned
+from mol_pipeline.kernels.alignment import FrameView, warp_to_aligned
 from mol_pipeline.kernels.flow import TVL1
 from mol_pipeline.kernels.geometry import similarity
 from mol_pipeline.kernels.landmarks import find_landmark_model, landmark_model_sha256
+from mol_pipeline.kernels.light import match_light
+from mol_pipeline.kernels.registration import FaceReference
 
 DISTRIBUTIONS = (
     ("mol-micro-expression",),
@@ -161,8 +163,8 @@ def numbers() -> str:
 def _numbers() -> str:
     """The same, computed.
 
-    Through everything whose result OpenCV lets the processor decide: decoding, resizing,
-    warping, TV-L1.
+    Through everything whose result OpenCV and NumPy let the processor decide: decoding, resizing,
+    warping, registration, TV-L1.
     """
     y, x = np.mgrid[0:96, 0:96]  # whole numbers: NumPy's sine depends on the processor too
     picture = abs((3 * x + 2 * y) % 64 - 32) * 4 + abs((2 * x - 5 * y) % 48 - 24) * 4
@@ -174,8 +176,20 @@ def _numbers() -> str:
         for angle, scale in ((0.0, 1.5), (0.02, 1.52), (0.3, 0.7))
     ]
     faces = [warp_to_aligned(first, turn) for turn in turns]
-    flow = TVL1(FlowConfig())(faces[0], faces[1])
+    flow = TVL1(FlowConfig())(faces[0], match_light(faces[0], faces[1]))
+    reference = FaceReference(faces[0], _points_of_no_face())
+    placed = reference.register(FrameView(first, turns[0]), turns[1]).transform
     digest = hashlib.sha256()
-    for array in (first, small, *faces, flow):
+    for array in (first, small, *faces, flow, placed):
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()[:16]
+
+
+def _points_of_no_face() -> np.ndarray:
+    """68 points `[68, 2]` that lie about as those of an aligned face do, in whole numbers."""
+    jaw = [(16 + 7 * i, 132 - (i - 8) ** 2) for i in range(17)]
+    brows = [(30 + 9 * i, 42) for i in range(10)]
+    nose = [(72, 52 + 6 * i) for i in range(5)] + [(64 + 4 * i, 80) for i in range(4)]
+    eyes = [(x + 4 * (i % 3), 54 + 4 * (i // 3)) for x in (42, 94) for i in range(6)]
+    mouth = [(56 + 3 * (i % 10), 100 + 6 * (i // 10)) for i in range(20)]
+    return np.array([*jaw, *brows, *nose, *eyes, *mouth], dtype=np.float64)

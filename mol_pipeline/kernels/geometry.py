@@ -60,3 +60,26 @@ def compose(
     """The transform that does `first`, then `second`."""
     linear = second[:, :2] @ first[:, :2]
     return np.column_stack([linear, second[:, :2] @ first[:, 2] + second[:, 2]])
+
+
+def fit_similarity(
+    points: Float[np.ndarray, "points 2"], targets: Float[np.ndarray, "points 2"]
+) -> Float64[np.ndarray, "2 3"]:
+    """Similarity that takes points `[n, 2]` nearest to targets `[n, 2]`, by least squares.
+
+    Raises:
+        ValueError: If the points coincide.
+    """
+    centre, target = points.mean(axis=0), targets.mean(axis=0)
+    a, b = points - centre, targets - target
+    spread = float((a**2).sum())
+    if spread < 1e-12:
+        raise ValueError(f"{len(points)} points in one place give no similarity")
+    along = float((a * b).sum()) / spread
+    across = float((a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]).sum()) / spread
+    return similarity(
+        angle=float(np.arctan2(across, along)),
+        scale=float(np.hypot(along, across)),
+        centre=centre,
+        target=target,
+    )

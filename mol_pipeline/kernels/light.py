@@ -1,7 +1,7 @@
 """A change of light between two aligned frames, taken out before their flow is computed.
 
-TV-L1 takes a point's grey for constant: light that grows by a hundredth from frame to frame is motion
-to it, more than that of a micro-expression. Source: decision record 0025.
+TV-L1 takes a point's grey for constant: light that grows by a hundredth from frame to frame is
+motion to it, more than that of a micro-expression. Source: decision record 0029.
 """
 
 import cv2

@@ -61,6 +61,8 @@ class PreparedVideo:
     """Its number columns, as `table_numbers` gives them."""
     several_faces: int = 0
     """Frames in which the detector saw more than one face."""
+    residual_px: float | None = None
+    """Where alignment is registered: see `VideoRecord.residual_px`."""
     frame_times: tuple[float, ...] = ()
     """Seconds of the frames of its clips, row by row, where steps are unequal; else empty."""
     remarks: tuple[str, ...] = ()

@@ -1,6 +1,7 @@
 """The frames of one video to aligned faces: detect, track, landmarks, align, in one pass."""
 
 import bisect
+import contextlib
 import functools
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from mol_pipeline.config import BuildConfig, FlowConfig
 from mol_pipeline.contract.rejections import Rejection
 from mol_pipeline.contract.shard_layout import ALIGNED_PX, FaceStatus
-from mol_pipeline.kernels.alignment import AlignedFace, align_face
+from mol_pipeline.kernels.alignment import AlignedFace
 from mol_pipeline.kernels.continuity import PictureJumps
 from mol_pipeline.kernels.detection import FaceBox, FaceDetector
 from mol_pipeline.kernels.flow import TVL1
@@ -23,6 +24,7 @@ from mol_pipeline.kernels.recognition import FaceRecogniser
 from mol_pipeline.kernels.tracking import FaceTracker
 from mol_pipeline.reading.frames import Grey
 from mol_pipeline.shards.clip_rows import RowFile, is_large
+from mol_pipeline.stages.placement import LandmarkPlacer, Placer, RegisteredPlacer
 
 
 class PictureCut(Rejection):
@@ -149,6 +151,9 @@ class AlignedVideo:
     later the one that was there before."""
     others: dict[int, tuple[FaceBox, ...]]
     """The faces that did not count, where the detector saw any; boxes of the source frame."""
+    residual_px: float | None = None
+    """Median over the registered frames of what did not move as the head, aligned pixels; None
+    where none was registered."""
 
 
 def align_video(
@@ -181,8 +186,9 @@ def align_video(
     statuses: dict[int, FaceStatus] = {}
     landmarks: dict[int, NDArray[np.float64]] = {}
     faceless: list[int] = []
+    unplaced: list[int] = []
     others: dict[int, tuple[FaceBox, ...]] = {}
-    common: NDArray[np.float64] | None = None
+    placer = _placer(config)
     count = several = 0
     for position, grey in frames:
         count += 1
@@ -200,13 +206,45 @@ def align_video(
         if face.others:
             others[position] = face.others
         landmarks[position], statuses[position] = face.landmarks, face.status
-        faces[position] = _aligned(position, grey, face.landmarks, common)
-        if config.alignment.reference == "video" and common is None:
-            common = faces.transform(position)
+        with _named(position):
+            placed = placer.place(grey, face.landmarks)
+        if placed is None:
+            unplaced.append(position)
+        else:
+            faces[position] = placed
     if faceless and (policy in {"reject", "fail"} or not landmarks):
         raise Rejection(
             "no-face", f"no face in {len(faceless)} of {count} frames (first: {min(faceless)})"
         )
+    _refuse_doubtful(statuses, count, config)
+    known = sorted(landmarks)
+    for position in faceless:
+        landmarks[position] = interpolate_landmarks(position, known, landmarks)
+    statuses |= dict.fromkeys(faceless, FaceStatus.INTERPOLATED)
+    for position in unplaced:  # one without a face stays that
+        if statuses[position] is not FaceStatus.UNCONFIRMED:
+            statuses[position] = FaceStatus.UNREGISTERED
+    left = sorted([*faceless, *unplaced])
+    for position, grey in again(left) if left else ():
+        with _named(position):
+            faces[position] = placer.place_late(position, grey, landmarks)
+    return AlignedVideo(faces, statuses, several, others, _residual(placer))
+
+
+def _placer(config: BuildConfig) -> Placer:
+    reference = config.alignment.reference
+    if reference == "registered":
+        return RegisteredPlacer()
+    return LandmarkPlacer(is_common=reference == "video")
+
+
+def _residual(placer: Placer) -> float | None:
+    residuals = placer.residuals if isinstance(placer, RegisteredPlacer) else []
+    # Rounded: what is below is no more than the order in which numbers were added.
+    return round(float(np.median(residuals)), 4) if residuals else None
+
+
+def _refuse_doubtful(statuses: dict[int, FaceStatus], count: int, config: BuildConfig) -> None:
     doubtful = [p for p, status in statuses.items() if status is FaceStatus.DOUBTFUL]
     if doubtful and config.detection.doubtful == "reject":
         raise Rejection(
@@ -214,22 +252,13 @@ def align_video(
             f"the face is hardly sure to be upright in {len(doubtful)} of {count} frames "
             f"(first: {min(doubtful)})",
         )
-    known = sorted(landmarks)
-    for position, grey in again(faceless) if faceless else ():
-        between = interpolate_landmarks(position, known, landmarks)
-        statuses[position] = FaceStatus.INTERPOLATED
-        faces[position] = _aligned(position, grey, between, common)
-    return AlignedVideo(faces, statuses, several, others)
 
 
-def _aligned(
-    position: int,
-    grey: Grey,
-    landmarks: NDArray[np.float64],
-    common: NDArray[np.float64] | None,
-) -> AlignedFace:
+@contextlib.contextmanager
+def _named(position: int) -> Iterator[None]:
+    """Landmarks that give no transform, as the rejection of their video."""
     try:
-        return align_face(grey, landmarks, common)
+        yield
     except ValueError as error:
         raise Rejection("bad-landmarks", f"frame at position {position}: {error}") from error
 

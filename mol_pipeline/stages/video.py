@@ -20,6 +20,7 @@ from mol_pipeline.contract.shard_layout import CLIP_ARRAYS, FaceStatus, no_key_f
 from mol_pipeline.contract.video_table import table_numbers, table_texts
 from mol_pipeline.databases.index import SourceVideo, clip_record
 from mol_pipeline.kernels import sampling
+from mol_pipeline.kernels.light import match_light
 from mol_pipeline.reading.frames import Grey
 from mol_pipeline.reading.source_faults import UNREACHABLE, SourceFault
 from mol_pipeline.reading.timing import steps_text
@@ -107,7 +108,11 @@ def _prepare_whole(
     count, t = clips.shape
     rows = {array.name: (count, *array.row_shape(t)) for array in CLIP_ARRAYS}
     images = ([faces[i].image for i in clip] for clip in clips.tolist())
-    flows = (clip_flow([faces[i].image for i in clip], kernels) for clip in clips.tolist())
+    in_one_light = config.alignment.reference == "registered"
+    flows = (
+        clip_flow([faces[i].image for i in clip], kernels, in_one_light=in_one_light)
+        for clip in clips.tolist()
+    )
     return PreparedVideo(
         arrays={
             "frames": collected(map(np.stack, images), rows["frames"], np.uint8, scratch),
@@ -122,6 +127,7 @@ def _prepare_whole(
         identity=table_texts(video, keys.stored),
         key_frames=table_numbers(video),
         several_faces=aligned.several,
+        residual_px=aligned.residual_px,
         frame_times=tuple(video.times[i] for clip in clips for i in clip) if video.times else (),
         remarks=(*footage.remarks, *keys.remarks),
     )
@@ -179,6 +185,7 @@ def _joined(video: SourceVideo, pieces: Sequence[Piece], scratch: Path | None) -
         arrays={**arrays, **absent},
         identity={**good[0].identity, "stored_key_frames": ""},
         several_faces=sum(one.several_faces for one in good),
+        residual_px=max((one.residual_px for one in good if one.residual_px), default=None),
         frame_times=tuple(time for one in good for time in one.frame_times),
         remarks=(*found, *remarks),
     )
@@ -246,9 +253,19 @@ def read_frames(
     return footage.whole(footage.frames(positions))
 
 
-def clip_flow(frames: Sequence[Grey], kernels: Kernels) -> NDArray[np.float16]:
-    """Flow `[t - 1, 2, 144, 144]` between consecutive aligned frames, as stored."""
-    flows = [kernels.flow(first, second) for first, second in itertools.pairwise(frames)]
+def clip_flow(
+    frames: Sequence[Grey], kernels: Kernels, *, in_one_light: bool = False
+) -> NDArray[np.float16]:
+    """Flow `[t - 1, 2, 144, 144]` between consecutive aligned frames, as stored.
+
+    Args:
+        frames: Aligned, in order.
+        kernels: Of this process.
+        in_one_light: Whether the second of two frames is first brought to the light of the first.
+    """
+    flows = []
+    for first, second in itertools.pairwise(frames):
+        flows.append(kernels.flow(first, match_light(first, second) if in_one_light else second))
     return np.stack(flows).astype(np.float16)
 
 
@@ -270,6 +287,7 @@ def video_record(
         **{**dict(record), "remarks": (*record.remarks, *prepared.remarks)},
         face_frames=dict(sorted(status.items())),
         several_faces=prepared.several_faces,
+        residual_px=prepared.residual_px,
         frame_times=prepared.frame_times,
         stored_key_frames=StoredKeyFrames.model_validate_json(keys) if keys else None,
         shard=shard,

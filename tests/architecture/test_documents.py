@@ -13,7 +13,7 @@ from mol_model.config.settings import ProtocolDocument, RunConfig
 from mol_model.protocols.plan import read_protocol
 from mol_model.protocols.units import CD6ME, UNITS_MAPPING
 from mol_model.reproduction.document import Reproduction, known_names, read_reproduction
-from mol_pipeline.config import BuildConfig
+from mol_pipeline.config import AlignmentConfig, BuildConfig
 from mol_pipeline.contract.index_document import IndexDocument
 from mol_pipeline.contract.labels import LABEL_MAPPINGS
 from mol_pipeline.contract.manifest import Manifest
@@ -129,7 +129,8 @@ def test_every_pipeline_file_loads():
     assert trainings
     assert [load_settings(BuildConfig, path) for path in builds]
     assert [load_settings(RunConfig, path) for path in trainings]
-    assert load_settings(BuildConfig, ROOT / "pipelines/build/paper.yaml") == BuildConfig()
+    papers = load_settings(BuildConfig, ROOT / "pipelines/build/paper.yaml")
+    assert papers == BuildConfig(alignment=AlignmentConfig(reference="frame"))
     assert load_settings(RunConfig, ROOT / "pipelines/train/samm-5-loso.yaml") == RunConfig()
 
 
