@@ -9,6 +9,7 @@ The face is a photograph that moves by a few pixels.
 """
 
 import argparse
+import itertools
 import json
 import statistics
 import tempfile
@@ -27,7 +28,7 @@ from mol_pipeline.kernels.alignment import align_face
 from mol_pipeline.kernels.detection import main_face
 from mol_pipeline.kernels.tracking import FaceTracker
 from mol_pipeline.reading.frames import read_grey
-from mol_pipeline.stages.video import align_video, clip_flow, load_kernels
+from mol_pipeline.stages.video import align_video, load_kernels
 
 CROPS = 5
 CROP_PX = 128
@@ -76,6 +77,12 @@ class Clock:
         return result
 
 
+def crop_flow(crops: list[Any], kernels: Any) -> Any:
+    """TV-L1 between neighbouring crops."""
+    flows = [kernels.flow(first, second) for first, second in itertools.pairwise(crops)]
+    return np.stack(flows).astype(np.float16)
+
+
 def straightforward(paths: list[Path], kernels: Any, flow_clips: int) -> tuple[Clock, Any, Any]:
     """Per clip: decode, detect, align each frame; flow on five crops of each pair."""
     clock, landmarks, flows = Clock(), {}, []
@@ -95,7 +102,7 @@ def straightforward(paths: list[Path], kernels: Any, flow_clips: int) -> tuple[C
             for _ in range(CROPS):
                 x, y = rng.integers(0, 144 - CROP_PX + 1, 2)
                 crops = [face[y : y + CROP_PX, x : x + CROP_PX] for face in faces]
-                flow = clock("flow", lambda c=crops: clip_flow(c, kernels))
+                flow = clock("flow", lambda c=crops: crop_flow(c, kernels))
                 flows.append((number, int(x), int(y), flow))
     return clock, landmarks, flows
 
@@ -117,7 +124,7 @@ def ours(paths: list[Path], kernels: Any, flow_clips: int) -> tuple[Clock, Any, 
     clock.seconds["detect, landmarks, align"] = whole.seconds["all"] - clock.seconds["decode"]
     clips = sampling.uniform_phases(len(paths), FRAMES_PER_CLIP)
     flows = [
-        clock("flow", lambda c=clip: clip_flow([video.faces[i].image for i in c], kernels))
+        clock("flow", lambda c=clip: video.clip_flow(kernels, c.tolist()))
         for clip in clips[:flow_clips]
     ]
     return clock, video, flows

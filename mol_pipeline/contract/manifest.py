@@ -135,7 +135,7 @@ class ClipRecord(Record):
     def _without_absent(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Older documents, written again, stay what they were."""
         document: dict[str, Any] = serialise(self)
-        for name in (ACTION_UNITS, "stored_key_frames"):
+        for name in (ACTION_UNITS, "stored_key_frames", "residual_px"):
             if document.get(name, self) is None:
                 del document[name]
         return document
@@ -161,14 +161,6 @@ class VideoRecord(ClipRecord):
     shard: str
     first_row: int = Field(ge=0)
     rows: int = Field(ge=1)
-
-    @model_serializer(mode="wrap")
-    def _without_absent(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Older documents, written again, stay what they were."""
-        document = self._without_absent_units(serialise)
-        if document.get("residual_px", self) is None:
-            del document["residual_px"]
-        return document
 
 
 class RejectedVideo(Record):

@@ -3,6 +3,7 @@
 import bisect
 import contextlib
 import functools
+import itertools
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from mol_pipeline.kernels.continuity import PictureJumps
 from mol_pipeline.kernels.detection import FaceBox, FaceDetector
 from mol_pipeline.kernels.flow import TVL1
 from mol_pipeline.kernels.landmarks import LandmarkPredictor, find_landmark_model
+from mol_pipeline.kernels.light import match_light
 from mol_pipeline.kernels.recognition import FaceRecogniser
 from mol_pipeline.kernels.tracking import FaceTracker
 from mol_pipeline.reading.frames import Grey
@@ -154,6 +156,20 @@ class AlignedVideo:
     residual_px: float | None = None
     """Median over the registered frames of what did not move as the head, aligned pixels; None
     where none was registered."""
+    is_in_one_light: bool = False
+    """Whether a change of light between two frames is taken out before their flow."""
+
+    def flow(self, kernels: Kernels, first: int, second: int) -> NDArray[np.float32]:
+        """Flow `[2, 144, 144]` between the frames at two positions."""
+        reference, moving = self.faces[first].image, self.faces[second].image
+        if self.is_in_one_light:
+            moving = match_light(reference, moving)
+        return kernels.flow(reference, moving)
+
+    def clip_flow(self, kernels: Kernels, clip: Sequence[int]) -> NDArray[np.float16]:
+        """Flow `[t - 1, 2, 144, 144]` between the frames at the positions of a clip, as stored."""
+        pairs = itertools.pairwise(clip)
+        return np.stack([self.flow(kernels, *pair) for pair in pairs]).astype(np.float16)
 
 
 def align_video(
@@ -228,7 +244,8 @@ def align_video(
     for position, grey in again(left) if left else ():
         with _named(position):
             faces[position] = placer.place_late(position, grey, landmarks)
-    return AlignedVideo(faces, statuses, several, others, _residual(placer))
+    is_registered = config.alignment.reference == "registered"
+    return AlignedVideo(faces, statuses, several, others, _residual(placer), is_registered)
 
 
 def _placer(config: BuildConfig) -> Placer:

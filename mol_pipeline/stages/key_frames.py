@@ -118,10 +118,9 @@ def key_record(
     apex = _largest_flow(choice, aligned, kernels) if choice.apex is None else choice.apex
     places = (choice.onset, apex, choice.offset)
     images = [faces[place].image for place in places]
-    flows = [kernels.flow(images[0], images[1]), kernels.flow(images[1], images[2])]
     rows: dict[str, NDArray] = {
         "key_frames": np.stack(images),
-        "key_flow": np.stack(flows).astype(np.float16),
+        "key_flow": aligned.clip_flow(kernels, places),
         "key_landmarks": np.stack([faces.landmarks(place) for place in places]),
         "key_transforms": np.stack([faces.transform(place) for place in places]),
         "key_source_frames": np.array([video.frames[place][0] for place in places]),
@@ -148,10 +147,9 @@ def _largest_flow(choice: KeyChoice, aligned: AlignedVideo, kernels: Kernels) ->
     Source:
         The rule of MEAN, over the frames that the build has aligned.
     """
-    onset = aligned.faces[choice.onset].image
     places = [place for place in sorted(aligned.faces) if choice.onset < place <= choice.offset]
     sums = [
-        float(np.hypot(*kernels.flow(onset, aligned.faces[place].image)).sum(dtype=np.float64))
+        float(np.hypot(*aligned.flow(kernels, choice.onset, place)).sum(dtype=np.float64))
         for place in places
     ]
     return places[int(np.argmax(sums))]

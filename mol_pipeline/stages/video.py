@@ -3,7 +3,6 @@
 An outcome is a prepared video or a named rejection; neither stops a build.
 """
 
-import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -20,7 +19,6 @@ from mol_pipeline.contract.shard_layout import CLIP_ARRAYS, FaceStatus, no_key_f
 from mol_pipeline.contract.video_table import table_numbers, table_texts
 from mol_pipeline.databases.index import SourceVideo, clip_record
 from mol_pipeline.kernels import sampling
-from mol_pipeline.kernels.light import match_light
 from mol_pipeline.reading.frames import Grey
 from mol_pipeline.reading.source_faults import UNREACHABLE, SourceFault
 from mol_pipeline.reading.timing import steps_text
@@ -46,7 +44,6 @@ __all__ = [
     "SourceFault",
     "align_video",
     "choose_clips",
-    "clip_flow",
     "load_kernels",
     "prepare_video",
     "read_frames",
@@ -108,11 +105,7 @@ def _prepare_whole(
     count, t = clips.shape
     rows = {array.name: (count, *array.row_shape(t)) for array in CLIP_ARRAYS}
     images = ([faces[i].image for i in clip] for clip in clips.tolist())
-    in_one_light = config.alignment.reference == "registered"
-    flows = (
-        clip_flow([faces[i].image for i in clip], kernels, in_one_light=in_one_light)
-        for clip in clips.tolist()
-    )
+    flows = (aligned.clip_flow(kernels, clip) for clip in clips.tolist())
     return PreparedVideo(
         arrays={
             "frames": collected(map(np.stack, images), rows["frames"], np.uint8, scratch),
@@ -251,22 +244,6 @@ def read_frames(
     """
     footage = Footage(video, root, ReadingConfig())
     return footage.whole(footage.frames(positions))
-
-
-def clip_flow(
-    frames: Sequence[Grey], kernels: Kernels, *, in_one_light: bool = False
-) -> NDArray[np.float16]:
-    """Flow `[t - 1, 2, 144, 144]` between consecutive aligned frames, as stored.
-
-    Args:
-        frames: Aligned, in order.
-        kernels: Of this process.
-        in_one_light: Whether the second of two frames is first brought to the light of the first.
-    """
-    flows = []
-    for first, second in itertools.pairwise(frames):
-        flows.append(kernels.flow(first, match_light(first, second) if in_one_light else second))
-    return np.stack(flows).astype(np.float16)
 
 
 def video_record(
