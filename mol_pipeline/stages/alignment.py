@@ -228,18 +228,12 @@ def align_video(
             unplaced.append(position)
         else:
             faces[position] = placed
-    if faceless and (policy in {"reject", "fail"} or not landmarks):
-        raise Rejection(
-            "no-face", f"no face in {len(faceless)} of {count} frames (first: {min(faceless)})"
-        )
-    _refuse_doubtful(statuses, count, config)
+    _refuse(config, count, faceless, statuses)
     known = sorted(landmarks)
     for position in faceless:
         landmarks[position] = interpolate_landmarks(position, known, landmarks)
     statuses |= dict.fromkeys(faceless, FaceStatus.INTERPOLATED)
-    for position in unplaced:  # one without a face stays that
-        if statuses[position] is not FaceStatus.UNCONFIRMED:
-            statuses[position] = FaceStatus.UNREGISTERED
+    _mark_unregistered(statuses, unplaced)
     left = sorted([*faceless, *unplaced])
     for position, grey in again(left) if left else ():
         with _named(position):
@@ -261,7 +255,20 @@ def _residual(placer: Placer) -> float | None:
     return round(float(np.median(residuals)), 4) if residuals else None
 
 
-def _refuse_doubtful(statuses: dict[int, FaceStatus], count: int, config: BuildConfig) -> None:
+def _mark_unregistered(statuses: dict[int, FaceStatus], positions: Iterable[int]) -> None:
+    for position in positions:  # one without a face stays that
+        if statuses[position] is not FaceStatus.UNCONFIRMED:
+            statuses[position] = FaceStatus.UNREGISTERED
+
+
+def _refuse(
+    config: BuildConfig, count: int, faceless: list[int], statuses: dict[int, FaceStatus]
+) -> None:
+    """Reject a video with frames without a face, or with a doubtful one, where that is asked for."""
+    if faceless and (config.detection.no_face in {"reject", "fail"} or not statuses):
+        raise Rejection(
+            "no-face", f"no face in {len(faceless)} of {count} frames (first: {min(faceless)})"
+        )
     doubtful = [p for p, status in statuses.items() if status is FaceStatus.DOUBTFUL]
     if doubtful and config.detection.doubtful == "reject":
         raise Rejection(
