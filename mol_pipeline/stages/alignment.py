@@ -264,7 +264,7 @@ def _mark_unregistered(statuses: dict[int, FaceStatus], positions: Iterable[int]
 def _refuse(
     config: BuildConfig, count: int, faceless: list[int], statuses: dict[int, FaceStatus]
 ) -> None:
-    """Reject a video with frames without a face, or with a doubtful one, where that is asked for."""
+    """Reject a video with frames without a face, or doubtful ones, where that is asked for."""
     if faceless and (config.detection.no_face in {"reject", "fail"} or not statuses):
         raise Rejection(
             "no-face", f"no face in {len(faceless)} of {count} frames (first: {min(faceless)})"
