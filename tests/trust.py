@@ -38,13 +38,13 @@ TIERS = (
     Tier("damaged documents", ("tests/fuzz",), {"MOL_FUZZ_INPUTS": "10000"}),
     Tier(
         "kills of molprep",
-        ("tests/pipeline/test_faults.py", "-k", "killed"),
+        ("tests/pipeline/graph/test_faults.py", "-k", "killed"),
         {"MOL_TEST_KILLS": "20"},
     ),
     Tier(
         "kills of moltrain",
         (
-            "tests/model/test_run_faults.py",
+            "tests/model/runs/test_run_faults.py",
             "tests/cli/test_moltrain_runs.py",
             "tests/cli/test_unwritable.py",
             *("-k", "kill or checkpoint_is_the_old or anew_may or branch or unwritable"),
@@ -53,10 +53,10 @@ TIERS = (
     ),
     Tier(
         "flips and edits",
-        ("tests/pipeline/test_integrity.py", "tests/model/test_changed_shards.py"),
+        ("tests/pipeline/shards/test_integrity.py", "tests/model/clips/test_changed_shards.py"),
         {"MOL_TEST_FLIPS": "300"},
     ),
-    Tier("hostile shards", ("tests/pipeline/test_hostile_shards.py",)),
+    Tier("hostile shards", ("tests/pipeline/shards/test_hostile_shards.py",)),
 )
 """Longest first."""
 

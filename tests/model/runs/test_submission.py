@@ -20,7 +20,7 @@ from tests import fake_slurm
 from tests.in_process import invoke
 from tests.model.shard_fixture import write_shards
 
-READY_MADE = Path(__file__).parents[2] / "pipelines" / "slurm" / SCRIPT_NAME
+READY_MADE = Path(__file__).parents[3] / "pipelines" / "slurm" / SCRIPT_NAME
 
 
 @pytest.fixture(scope="module")

@@ -52,8 +52,8 @@ def test_bytes_do_not_depend_on_the_compressors_threads(tmp_path):
     subprocess.run(
         [
             *(sys.executable, "-c"),
-            "import sys; from pathlib import Path; from tests.pipeline.test_shards import write; "
-            "write(Path(sys.argv[1]))",
+            "import sys; from pathlib import Path; "
+            "from tests.pipeline.shards.test_shards import write; write(Path(sys.argv[1]))",
             str(place),
         ],
         env={**os.environ, "BLOSC_NTHREADS": "5"},

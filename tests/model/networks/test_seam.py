@@ -15,7 +15,7 @@ from tests.in_process import invoke, run_here
 from tests.model.inference_fixture import demo_folders
 from tests.model.shard_fixture import write_shards
 
-PAGE = Path(__file__).parents[2] / "docs" / "your-own-network.md"
+PAGE = Path(__file__).parents[3] / "docs" / "your-own-network.md"
 QUICK = ("--steps", "3", "--device", "cpu", "--jobs", "1", "--set", "training.checkpoint_every=1")
 
 

@@ -29,7 +29,7 @@ from mol_pipeline.contract.manifest_file import MANIFEST_NAME, read_manifest
 from tests.in_process import invoke
 from tests.model.shard_fixture import write_shards
 
-PROTOCOLS = Path(__file__).parents[2] / "manifests/protocols"
+PROTOCOLS = Path(__file__).parents[3] / "manifests/protocols"
 TEXTS = {
     "surprise": "1+2+5",
     "others": "4+7+L9+(6 or 12)",

@@ -14,7 +14,7 @@ from mol_pipeline.shards.files import write_shard
 from mol_pipeline.stages import alignment as video_alignment
 from mol_pipeline.stages.video import load_kernels, prepare_video
 from tests.fakes import FakeClip, write_samm_tree
-from tests.pipeline.test_shards import prepared
+from tests.pipeline.shards.test_shards import prepared
 
 THREADS = 4
 

@@ -18,7 +18,7 @@ from mol_pipeline.kernels.tracking import FaceTracker
 from mol_pipeline.stages.video import PictureCut, align_video, load_kernels, prepare_video
 
 KERNELS = load_kernels(FlowConfig(), None)
-SHARED = Path(__file__).parents[3] / "shared"
+SHARED = Path(__file__).parents[4] / "shared"
 SIDE = 240
 DETECTED, TRACKED, DOUBTFUL = FaceStatus.DETECTED, FaceStatus.TRACKED, FaceStatus.DOUBTFUL
 

@@ -30,7 +30,7 @@ from mol_pipeline.contract.labels import LABEL_MAPPINGS
 from mol_pipeline.contract.settings import load_settings
 from tests.model.shard_fixture import write_shards
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 NAMES = [*(f"table-{number:02d}" for number in range(4, 16)), "figure-5", "figure-6"]
 ROMAN = ("IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII", "XIII", "XIV", "XV")
 SHORT = {2: 2, 4: 4, 8: 3, 16: 5}

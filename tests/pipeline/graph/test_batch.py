@@ -14,7 +14,7 @@ from mol_pipeline.contract.settings import load_settings
 from mol_pipeline.graph import BatchSettings
 from mol_pipeline.graph.batch import batch_cluster, make_cluster
 
-FILES = Path(__file__).parents[2] / "pipelines" / "cluster"
+FILES = Path(__file__).parents[3] / "pipelines" / "cluster"
 MINIMUM = ("scheduler=slurm", "interface=lo")
 
 

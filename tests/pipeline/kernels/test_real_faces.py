@@ -18,7 +18,7 @@ from mol_pipeline.kernels.tracking import FaceTracker
 from mol_pipeline.reading.frames import read_grey, read_video_frames
 from mol_pipeline.stages.video import load_kernels
 
-FACES = Path(__file__).parents[3] / "shared" / "faces"
+FACES = Path(__file__).parents[4] / "shared" / "faces"
 pytestmark = pytest.mark.skipif(
     not FACES.is_dir(), reason="the shared photographs of faces are not beside this checkout"
 )

@@ -24,7 +24,7 @@ from mol_pipeline.shards.clip_rows import (
 from mol_pipeline.shards.files import write_shard
 from mol_pipeline.stages.video import prepare_video
 from tests.fakes import FakeClip, write_samm_tree
-from tests.pipeline.test_shards import prepared
+from tests.pipeline.shards.test_shards import prepared
 
 TYPES = st.sampled_from(["u1", "<f2", "<f4", "<f8", "<i4"])
 

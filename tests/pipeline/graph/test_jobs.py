@@ -144,7 +144,7 @@ def test_the_batch_script_queues_itself_again_only_if_it_was_asked_and_has_not_f
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text.format(python=sys.executable, code=code) if "{" in text else text)
         path.chmod(0o755)
-    script = Path(__file__).parents[2] / "pipelines" / "slurm" / "build.sbatch"
+    script = Path(__file__).parents[3] / "pipelines" / "slurm" / "build.sbatch"
     job = subprocess.Popen(
         ["bash", script, "--out", "the shards"],
         cwd=lab,
