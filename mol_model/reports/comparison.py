@@ -16,6 +16,7 @@ from mol_model.config.run_layout import (
 from mol_model.scoring.documents import Metrics, read_checked
 from mol_model.scoring.predictions import VideoPrediction, load_predictions
 from mol_model.scoring.scores import ALL_SCORES, SCORES, Score
+from mol_model.scoring.uncertainty import compared, holm
 from mol_pipeline.contract.documents import Unreadable, a_kind, read_yaml
 from mol_pipeline.contract.errors import ManifestError
 
@@ -71,6 +72,10 @@ class Comparison:
                 f"{change['lost']} lost of {change['videos']} in both (McNemar's exact "
                 f"p = {change['p']:.3f})"
             )
+            if change.get("p_of_people") is not None:
+                lines[-1] += (
+                    f"; the difference in UF1, people exchanged: p = {change['p_of_people']:.3f}"
+                )
         return "\n".join(lines)
 
 
@@ -88,7 +93,7 @@ def compare_runs(directories: Sequence[Path]) -> Comparison:
         scores=beside(metrics),
         settings=differing([_flat(_read_settings(path)) for path in directories]),
         warnings=tuple(disagreements(metrics)),
-        changes=tuple(_change(first, other) for other in others),
+        changes=tuple(_corrected([_change(first, other) for other in others])),
     )
 
 
@@ -198,7 +203,23 @@ def _change(before: list[VideoPrediction], after: list[VideoPrediction]) -> dict
     right = [(old[key].is_right, new[key].is_right) for key in shared]
     gained = sum(later and not earlier for earlier, later in right)
     lost = sum(earlier and not later for earlier, later in right)
-    return {"videos": len(shared), "gained": gained, "lost": lost, "p": mcnemar(gained, lost)}
+    found = {"videos": len(shared), "gained": gained, "lost": lost, "p": mcnemar(gained, lost)}
+    if by_fold or any(video.units for video in (*before, *after)):
+        return found
+    classes = len(before[0].probabilities)
+    return found | {"p_of_people": compared(before, after, classes)}
+
+
+def _corrected(changes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The p-values of the people, by Holm's correction for as many comparisons."""
+    values = {
+        place: change["p_of_people"]
+        for place, change in enumerate(changes)
+        if change.get("p_of_people") is not None
+    }
+    for place, value in holm(values).items():
+        changes[place]["p_of_people"] = value
+    return changes
 
 
 def _incomparable(

@@ -60,15 +60,18 @@ was chosen on its test part. These numbers must not stand beside honest ones.</p
 {% macro scores(part) %}
 <table>
 {% for task, title in tasks.items() if part[task] %}
-<tr><th>{{ title }}<th>this model<th>{{ scores_of(task)[0].trivial.name }}
+<tr><th>{{ title }}<th>this model<th>95 % interval<th>{{ scores_of(task)[0].trivial.name }}
 {%- if task == "recognition" %}: “{{ part.majority_class.class }}”{% endif %}
 {% for score in scores_of(task) %}
-<tr><td>{{ score.title }}<td>{{ score.text(score.of(part)) }}
+<tr><td>{{ score.title }}<td>{{ score.text(score.of(part)) }}<td>{{ score.interval_of(part) }}
  <td>{{ score.text(score.of_trivial(part)) if score.trivial }}
 {% endfor %}{% endfor %}
 </table>
 {% endmacro %}
 {{ scores(m) }}
+{% if m.intervals %}<p>Intervals are over people: {{ m.intervals.people }} of them, drawn with
+replacement {{ m.intervals.resamples }} times; the videos of one person are alike. They say how the
+score would differ with other people, not with other seeds.</p>{% endif %}
 {% set parts = m.by_fold or m.by_database or {} %}
 {% for name, part in parts.items() if m.by_fold or parts|length > 1 %}
 <h3>{{ name }} ({{ part.videos }} videos)</h3>

@@ -71,8 +71,10 @@ def _score_lines(metrics: Mapping[str, Any]) -> list[str]:
         value, trivial = score.of(metrics), score.of_trivial(metrics)
         if value is not None and trivial is not None and score.trivial is not None:
             number = f"{score.factor * value:6.{score.decimals}f} {score.unit:<2}"
+            interval = score.interval_of(metrics)
+            sure = f"; {interval} at 95 % over people" if interval else ""
             lines.append(
-                f"  {score.short:<9}{number}  ({score.trivial.name} {score.text(trivial)})"
+                f"  {score.short:<9}{number}  ({score.trivial.name} {score.text(trivial)}{sure})"
             )
     return lines
 

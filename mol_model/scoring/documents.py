@@ -19,6 +19,10 @@ Checked = TypeVar("Checked")
 Count = Annotated[int, Field(ge=0, le=2**53)]
 
 
+Pair = Annotated[list[float], Field(min_length=2, max_length=2)]
+"""Both ends of an interval."""
+
+
 def _one_name(name: str) -> str:
     if name in {"", ".", ".."} or set(name) & set("/\\\0") or len(name) > 255:
         raise ValueError("is no name of a fold")
@@ -69,6 +73,17 @@ class _ActionUnits(_Document):
     f1_over_databases: float
 
 
+class _Intervals(_Document):
+    """Intervals over people, of the scores of recognition."""
+
+    level: float
+    people: Count
+    accuracy: Pair
+    weighted_f1: Pair
+    unweighted_f1: Pair
+    unweighted_average_recall: Pair
+
+
 class _Flow(_Document):
     average_end_point_error_px: float
     zero_flow_end_point_error_px: float
@@ -97,6 +112,7 @@ class _Scores(_Document):
     majority_class: _Recognition | None = None
     action_units: _ActionUnits | None = None
     always_yes: _ActionUnits | None = None
+    intervals: _Intervals | None = None
     flow: _Flow | None = None
     landmarks: _Landmarks | None = None
     spread: dict[str, _Spread] | None = None

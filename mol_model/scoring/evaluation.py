@@ -24,6 +24,7 @@ from mol_model.scoring.metrics import (
     recognition_scores,
 )
 from mol_model.scoring.predictions import VideoPrediction
+from mol_model.scoring.uncertainty import interval_document
 from mol_model.scoring.units import SHOWN, binary_f1, unit_scores
 from mol_pipeline.contract.errors import TrainingError
 from mol_pipeline.contract.shard_layout import ALIGNED_PX
@@ -328,6 +329,8 @@ def _scores(predictions: Sequence[VideoPrediction], classes: Sequence[str]) -> d
             **recognition_scores(majority),
         }
         scores["confusion"] = confusion.tolist()
+        if found := interval_document(predictions, len(classes)):
+            scores["intervals"] = found
     return scores
 
 

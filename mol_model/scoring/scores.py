@@ -62,6 +62,14 @@ class Score:
         part = metrics.get(self.trivial.part) if self.trivial else None
         return part[self.trivial.key] if self.trivial and part else None
 
+    def interval_of(self, metrics: Mapping[str, Any]) -> str:
+        """Its interval over people in words, as `61.2 to 84.0 %`; nothing where there is none."""
+        found = (metrics.get("intervals") or {}).get(self.key)
+        if not found:
+            return ""
+        low, high = (f"{self.factor * value:.{self.decimals}f}" for value in found)
+        return f"{low} to {high} {self.unit}"
+
     def text(self, value: float, decimals: int | None = None) -> str:
         """A value in its unit."""
         digits = self.decimals if decimals is None else decimals
