@@ -7,6 +7,7 @@ import click
 
 from mol_model.cli.options import DEVICE, SHARDS
 from mol_model.cli.program import main
+from mol_model.config.names import SELECTION_NAMES
 from mol_model.reports.text import result_text
 from mol_pipeline.command_line import FOLDER, settings_options
 
@@ -168,6 +169,43 @@ def peers(
     result |= {"flow": metrics["flow"]} if flow else {}
     result |= {"landmarks": metrics["landmarks"]} if points else {}
     click.echo(json.dumps(result, indent=1))
+
+
+@main.command()
+@click.option(
+    "--predictions",
+    type=FOLDER,
+    required=True,
+    help="CSV: subject, clip, (database), predicted or p_CLASS of each class.",
+)
+@SHARDS
+@click.option("--out", type=FOLDER, required=True, help="Directory for scores and report.")
+@click.option("--classes", metavar="MAPPING", help="Label mapping, e.g. 3 or 5.")
+@click.option(
+    "--selection", type=click.Choice(SELECTION_NAMES), help="How the model was chosen, if known."
+)
+@click.option("--partial", is_flag=True, help="Score although videos have no prediction.")
+def score(
+    predictions: Path,
+    shards: tuple[Path, ...],
+    out: Path,
+    classes: str | None,
+    selection: str | None,
+    partial: bool,
+) -> None:
+    """Score anybody's predictions as a run is scored: pooled, with intervals, and a report.
+
+    Every video of the shards under the mapping must be predicted once. OUT can be compared with
+    runs by 'moltrain compare'.
+    """
+    from mol_model.reports.page import write_report
+    from mol_model.runs.foreign_score import score_predictions
+
+    metrics = score_predictions(
+        predictions, shards, out, classes=classes, selection=selection, partial=partial
+    )
+    click.echo(result_text(metrics))
+    click.echo(f"report: {write_report(out, metrics, None)}")
 
 
 @main.command()

@@ -89,21 +89,22 @@ score would differ with other people, not with other seeds.</p>{% endif %}
 <h2>How these numbers were made</h2>
 <table class="facts">
 <tr><td>data<td>{{ m.databases|join(", ") }}{% if m.synthetic %} layout, synthetic{% endif %}
-<tr><td>protocol<td>{{ m.protocol }}: nobody is tested by a model that saw them
+<tr><td>protocol<td>{{ m.protocol }}
+{%- if settings %}: nobody is tested by a model that saw them{% endif %}
 <tr><td>pooling<td>scores come from the pooled predictions of all folds; a video's phases are
  averaged
 <tr><td>model choice<td><b>{{ m.selection_means }}</b>
 <tr><td>classes<td>{{ m.classes|join(", ") }} (mapping {{ m.label_mapping }}, in this order)
-<tr><td>network<td>{{ network }}
+{% if settings %}<tr><td>network<td>{{ network }}
 <tr><td>weights before training<td>{{ m.init_from or "drawn by the seed" }}
 <tr><td>seed<td>{{ m.seed }} (one seed shows no spread: <code>--seeds 0,1,2</code> does)
-<tr><td>manifest<td><code>{{ m.manifest_hash }}</code>
+{% endif %}<tr><td>manifest<td><code>{{ m.manifest_hash }}</code>
 </table>
 
 {% if pictures.confusion %}<h2>Confusion matrix</h2>
 <img alt="confusion matrix" src="data:image/png;base64,{{ pictures.confusion }}">{% endif %}
-<h2>Training</h2>
-<img alt="loss curves" src="data:image/png;base64,{{ pictures.curves }}">
+{% if pictures.curves %}<h2>Training</h2>
+<img alt="loss curves" src="data:image/png;base64,{{ pictures.curves }}">{% endif %}
 
 {% if folds %}<h2>Folds</h2>{% endif %}
 <table>{% if folds %}
@@ -116,7 +117,7 @@ score would differ with other people, not with other seeds.</p>{% endif %}
 <p><img alt="example of fold {{ fold }}" src="data:image/png;base64,{{ image }}"></p>
 {% endfor %}{% endfor %}
 
-<h2>Settings</h2><pre>{{ settings }}</pre>
+{% if settings %}<h2>Settings</h2><pre>{{ settings }}</pre>{% endif %}
 </html>
 """
 
@@ -178,15 +179,21 @@ def _title(metrics: dict[str, Any]) -> str:
     return f"MOL on {', '.join(metrics['databases'])}, {metrics['protocol']}"
 
 
-def write_report(out: Path, metrics: dict[str, Any], config: RunConfig) -> Path:
-    """Draw the pictures of a finished run and write `report.html` into it."""
+def write_report(out: Path, metrics: dict[str, Any], config: RunConfig | None) -> Path:
+    """Draw the pictures of a finished run and write `report.html` into it.
+
+    Args:
+        out: Directory of the run.
+        metrics: Its pooled scores.
+        config: Its settings; None for predictions that were made elsewhere.
+    """
     directories = finished_directories(out)
     synthetic = metrics["synthetic"]
-    curves = out / CURVES_NAME
-    draw_curves(
-        {path.name: read_metric_log(path) for path in directories}, curves, synthetic=synthetic
-    )
-    pictures = {"curves": _base64(curves)}
+    pictures = {}
+    logs = {path.name: log for path in directories if (log := read_metric_log(path))}
+    if logs:
+        draw_curves(logs, out / CURVES_NAME, synthetic=synthetic)
+        pictures["curves"] = _base64(out / CURVES_NAME)
     if "confusion" in metrics:
         draw_confusion(
             metrics["confusion"], metrics["classes"], out / CONFUSION_NAME, synthetic=synthetic
@@ -204,10 +211,10 @@ def write_report(out: Path, metrics: dict[str, Any], config: RunConfig) -> Path:
             m=metrics,
             remarks=remarks(metrics),
             pictures=pictures,
-            network=config.network_words,
+            network=config.network_words if config else "",
             folds=_fold_rows(directories),
             examples=[(fold, images) for fold, images in examples if images],
-            settings=dump_settings(config),
+            settings=dump_settings(config) if config else "",
         )
     )
     target = out / REPORT_NAME
