@@ -95,7 +95,8 @@ def read_predictions(path: Path, data: ShardSet, *, partial: bool = False) -> li
     """Predictions from a table in CSV, as `predictions.csv` of a run is one.
 
     Columns: `subject`, `clip`, `database` where the shards hold several; `predicted` with the name
-    of a class, or `p_CLASS` with the probability of each; `fold` and `truth` if wanted. Others pass.
+    of a class, or `p_CLASS` with the probability of each; `fold` and `truth` if wanted. Others
+    pass.
 
     Args:
         path: Of the table.
