@@ -1,4 +1,4 @@
-"""Predictions that were made elsewhere: scored as our own, or refused by name; the page on Python."""
+"""Predictions that were made elsewhere: scored as our own, or refused by name; docs/python.md."""
 
 import csv
 import json
