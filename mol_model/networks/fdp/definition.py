@@ -134,7 +134,7 @@ network = Network(
             "data": {"flip": False, "random_crop": False, "brightness": 0.2},
             "training": {
                 "steps": 300,
-                "batch_size": 16,
+                "batch_size": 8,
                 "learning_rate": 1e-3,
                 "schedule": "cosine",
                 "clip_gradient": 1.0,
