@@ -10,6 +10,8 @@ import numpy as np
 from mol_model.inference.estimate import ClipEstimate, WindowEstimate
 from mol_model.inference.mapping import points_to_source
 from mol_model.inference.video import PreparedWindow, RejectedWindow
+from mol_model.protocols.units import UNITS_MAPPING
+from mol_model.scoring.units import SHOWN
 from mol_model.training.checkpoint import CheckpointRecord
 from mol_pipeline.config import BuildConfig
 from mol_pipeline.contract.shard_layout import FaceStatus
@@ -18,6 +20,11 @@ LIMITS = (
     "A recognised expression is no proof of what a person feels.",
     "The network gives one of its classes to whatever it is shown, also where no expression "
     "is: finding out whether and when there is one (spotting) is not part of it.",
+)
+UNIT_LIMITS = (
+    "An action unit is a movement of the face and no proof of what a person feels.",
+    "The network says of each of its action units how likely it is shown; of units that it was not "
+    "trained on it says nothing. Where in the video a movement is (spotting) is not looked for.",
 )
 SYNTHETIC = (
     "SYNTHETIC: this checkpoint was trained on photographs moved by a program. Its answers show "
@@ -61,13 +68,23 @@ class Identity:
 
     def limits(self) -> list[str]:
         """Sentences that belong to every answer."""
-        return [*([SYNTHETIC] if self.record.synthetic else []), *LIMITS]
+        limits = UNIT_LIMITS if self.several else LIMITS
+        return [*([SYNTHETIC] if self.record.synthetic else []), *limits]
+
+    @property
+    def several(self) -> bool:
+        """Whether the answer is any number of action units, not one class."""
+        return self.record.mapping == UNITS_MAPPING
 
 
 def window_document(
-    window: PreparedWindow, estimate: WindowEstimate, classes: Sequence[str]
+    window: PreparedWindow,
+    estimate: WindowEstimate,
+    classes: Sequence[str],
+    *,
+    several: bool = False,
 ) -> dict[str, Any]:
-    """One window: its class, its faces, its clips, landmarks in pixels of the source."""
+    """One window: its class or action units, faces, clips, landmarks in pixels of the source."""
     taken = points_to_source(window.landmarks[0, 0], window.transforms[0, 0], 0.0)
     landmarks = {
         int(number): points.round(2).tolist()
@@ -78,7 +95,7 @@ def window_document(
     return {
         "first_frame": window.first,
         "last_frame": window.last,
-        **answer(estimate.probabilities, classes),
+        **answer(estimate.probabilities, classes, several=several),
         "face": {
             "frames": window.face_frames,
             "searched_for_others": sum(window.face_frames.get(name, 0) for name in SEARCHED),
@@ -90,24 +107,32 @@ def window_document(
                 .tolist(),
             },
         },
-        "clips": [_clip(clip, classes) for clip in estimate.clips],
+        "clips": [_clip(clip, classes, several) for clip in estimate.clips],
         "landmarks": {number: landmarks[number] for number in sorted(landmarks)},
     }
 
 
-def _clip(clip: ClipEstimate, classes: Sequence[str]) -> dict[str, Any]:
+def _clip(clip: ClipEstimate, classes: Sequence[str], several: bool) -> dict[str, Any]:
     return {
         "source_frames": clip.source_frames.tolist(),
-        **answer(clip.probabilities, classes),
+        **answer(clip.probabilities, classes, several=several),
         "mean_motion_px": None if clip.motion is None else clip.motion.round(4).tolist(),
     }
 
 
-def answer(probabilities: Sequence[float], classes: Sequence[str]) -> dict[str, Any]:
-    """Class and probabilities; null without an expression head."""
+def answer(
+    probabilities: Sequence[float], classes: Sequence[str], *, several: bool = False
+) -> dict[str, Any]:
+    """Class and probabilities; null without an expression head.
+
+    Of action units there is no class, but a list of those that are shown.
+    """
     if not probabilities:
         return {"class": None, "probabilities": None}
     chances = {name: round(float(p), 6) for name, p in zip(classes, probabilities, strict=True)}
+    if several:
+        shown = [name for name, p in zip(classes, probabilities, strict=True) if p >= SHOWN]
+        return {"class": None, "action_units": shown, "probabilities": chances}
     return {"class": classes[int(np.argmax(probabilities))], "probabilities": chances}
 
 
@@ -154,7 +179,7 @@ def notes_of(
             "at the film."
         )
     notes += [
-        f"Frames {window.first} to {window.last} give no class: {window.message}."
+        f"Frames {window.first} to {window.last} give no answer: {window.message}."
         for window in rejected
     ]
     if remainder:
@@ -164,7 +189,7 @@ def notes_of(
         )
     if len(documents) > 1:
         notes.append(
-            f"{len(documents)} windows, each with a class of its own. Where an expression begins "
+            f"{len(documents)} windows, each with an answer of its own. Where an expression begins "
             "and ends is not looked for: the windows are cut by their length only."
         )
     return notes

@@ -29,7 +29,7 @@ class ClipEstimate:
     source_frames: NDArray[np.int64]
     """`[t]`, numbers of the source."""
     probabilities: tuple[float, ...]
-    """Softmax; empty without an expression head."""
+    """Softmax, or of each action unit its own; empty without an expression head."""
     landmarks: Array | None
     """`[t-1, 68, 2]` of the last t-1 frames."""
     arrow_starts: Array | None
@@ -66,13 +66,18 @@ class WindowEstimate:
     """What the network says of one window."""
 
     probabilities: tuple[float, ...]
-    """Of the classes, averaged over the phases; empty without an expression head."""
+    """Of the classes or units, averaged over the phases; empty without an expression head."""
     clips: tuple[ClipEstimate, ...]
     example: ExampleClip
 
 
 def estimate_window(
-    model: BuiltNetwork, window: PreparedWindow, normalisation: Normalisation, device: torch.device
+    model: BuiltNetwork,
+    window: PreparedWindow,
+    normalisation: Normalisation,
+    device: torch.device,
+    *,
+    several: bool = False,
 ) -> WindowEstimate:
     """Estimate everything for the clips of a window.
 
@@ -81,6 +86,7 @@ def estimate_window(
         window: Prepared clips of the network's length.
         normalisation: Of the checkpoint.
         device: Where to compute.
+        several: Whether several classes may hold at once, as action units do.
 
     Raises:
         TrainingError: If an estimate is not finite.
@@ -107,10 +113,14 @@ def estimate_window(
             )
             # Only the clip that moves most is kept whole: a long film has thousands.
             examples = [max([*examples, example], key=lambda clip: clip.motion)]
-            chances = () if output.expression is None else logits[-1][row].softmax(dim=-1).tolist()
+            chances: list[float] = []
+            if output.expression is not None:
+                chances = phase_mean(logits[-1][row : row + 1], several=several).tolist()
             clips.append(_in_source(example, window.transforms[clip], margin, tuple(chances)))
     return WindowEstimate(
-        probabilities=tuple(phase_mean(torch.cat(logits)).tolist()) if logits else (),
+        probabilities=tuple(phase_mean(torch.cat(logits), several=several).tolist())
+        if logits
+        else (),
         clips=tuple(clips),
         example=examples[0],
     )

@@ -2,8 +2,9 @@
 
 import base64
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import jinja2
 
@@ -16,6 +17,9 @@ from mol_pipeline.contract.files import write_atomically
 
 EMBEDDED_BYTES = 6_000_000
 """A film up to this size is part of the page; a larger one is only linked."""
+
+NO_HEAD = "no expression head"
+NO_UNIT = "no action unit"
 
 CAPTIONS = {
     STILL: "A frame of the annotated film. Green: the face that is followed. Cyan: Dlib's "
@@ -64,7 +68,7 @@ PAGE = """<!doctype html>
  {{ "%.1f"|format(100 * p) }} %{% endfor %}</table>
 {% elif v.document.windows|length > 1 or v.document.rejected_windows %}
 <table><tr><th>frames<th>class<th>probability{% for w in v.document.windows %}
-<tr><td>{{ w.first_frame }} to {{ w.last_frame }}<td>{{ w.class or "no expression head" }}<td>
+<tr><td>{{ w.first_frame }} to {{ w.last_frame }}<td>{{ w|said }}<td>
  {% if w.class %}{% set p = w.probabilities[w.class] %}
  <span class="bar" style="width: {{ (200 * p)|round|int }}px"></span>
  {{ "%.1f"|format(100 * p) }} %{% endif %}{% endfor %}</table>
@@ -100,6 +104,7 @@ def write_page(results: Sequence[VideoResult], identity: Identity, out: Path) ->
     """Write `index.html` about all videos; returns its path."""
     environment = jinja2.Environment(autoescape=True)
     environment.filters["link"] = safe_link
+    environment.filters["said"] = _said
     page = environment.from_string(PAGE)
     target = out / "index.html"
     text = page.render(
@@ -118,12 +123,29 @@ def verdict(result: VideoResult) -> str:
         return f"no answer ({document['rejected']['code']})"
     if document["class"] is not None:
         return f"{document['class']}, {100 * document['probabilities'][document['class']]:.0f} %"
-    classes = [window["class"] for window in document["windows"]]
-    windows = len(classes) + len(document["rejected_windows"])
-    if None in classes:
-        return "no expression head"
+    if "action_units" in document:
+        return _said(document)
+    windows = len(document["windows"]) + len(document["rejected_windows"])
+    if any("action_units" in window for window in document["windows"]):
+        said = [window["action_units"] or [NO_UNIT] for window in document["windows"]]
+        classes = [name for names in said for name in names]
+    else:
+        classes = [_said(window) for window in document["windows"]]
+    if NO_HEAD in classes:
+        return NO_HEAD
     counts = Counter(classes).most_common()
     return ", ".join(f"{name} in {count}" for name, count in counts) + f" of {windows} windows"
+
+
+def _said(answer: Mapping[str, Any]) -> str:
+    """The class, or the action units that are shown with how likely each is."""
+    chances = answer["probabilities"]
+    if chances is None:
+        return NO_HEAD
+    if "action_units" not in answer:
+        return str(answer["class"])
+    shown = [f"{name} {100 * chances[name]:.0f} %" for name in answer["action_units"]]
+    return ", ".join(shown) or NO_UNIT
 
 
 def _video(result: VideoResult, number: int) -> dict[str, object]:

@@ -20,7 +20,6 @@ from mol_model.inference.video import (
     prepare_windows,
 )
 from mol_model.networks.build import BuiltNetwork
-from mol_model.protocols.units import UNITS_MAPPING
 from mol_model.training.checkpoint import load_model
 from mol_pipeline.config import BuildConfig
 from mol_pipeline.contract.errors import ConfigError
@@ -30,6 +29,9 @@ from mol_pipeline.contract.names import names_in_order
 from mol_pipeline.contract.settings import load_settings
 from mol_pipeline.contract.shard_layout import KEY_ARRAY_NAMES
 from mol_pipeline.stages.video import UNREACHABLE, Kernels, Rejection, SourceFault, load_kernels
+
+ANSWER = ("class", "action_units", "probabilities")
+"""Of a window; of the whole video, if it is one window."""
 
 
 @dataclass(frozen=True)
@@ -140,11 +142,6 @@ def predict_videos(
     """
     folders = result_folders(paths, options.out)
     model, record = load_model(checkpoint, device)
-    if record.mapping == UNITS_MAPPING:
-        raise ConfigError(
-            f"{checkpoint}: says which action units are shown, and a film is given one class; test "
-            "it with 'moltrain evaluate', or name a checkpoint of classes"
-        )
     config = fitted_config(options.config, model, options.window)
     kernels = load_kernels(config.flow, options.landmark_model)
     look = _Look(
@@ -198,7 +195,9 @@ class _Look:
                     rejected.append(window)
                 else:
                     seen_as = self.normalisation(window)
-                    estimate = estimate_window(self.model, window, seen_as, self.device)
+                    estimate = estimate_window(
+                        self.model, window, seen_as, self.device, several=self.identity.several
+                    )
                     seen.append((window, estimate))
         except Rejection as error:
             document["rejected"] = {"code": error.code, "message": str(error)}
@@ -209,7 +208,12 @@ class _Look:
         if document["rejected"]:
             return {**document, **self.identity.document()}
         parts = [
-            window_document(window, estimate, self.identity.record.classes)
+            window_document(
+                window,
+                estimate,
+                self.identity.record.classes,
+                several=self.identity.several,
+            )
             for window, estimate in seen
         ]
         used = {int(n) for window, _ in seen for n in window.source_frames.flat}
@@ -226,8 +230,7 @@ class _Look:
         )
         return {
             **document,
-            "class": whole["class"],
-            "probabilities": whole["probabilities"],
+            **{name: whole[name] for name in ANSWER if name in whole},
             "notes": notes,
             "frames": {"found": len(video.frames), "used": len(used)},
             "windows": parts,

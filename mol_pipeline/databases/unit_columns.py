@@ -9,7 +9,7 @@ Which of the last two is meant is seen from all cells together, never from one r
 hold neither are left unread, and it is said.
 
 Source:
-    Decision record 0025.
+    Decision record 0030.
 """
 
 import re

@@ -1,9 +1,10 @@
 """A small checkpoint, films and folders of frames for the tests of inference."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from fractions import Fraction
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -27,13 +28,19 @@ FACES = Path(__file__).parents[3] / "shared" / "faces"
 """Photographs and films beside the project, where they are to be had."""
 
 
-def train_checkpoint(directory: Path, frames: int = 8) -> Path:
+def train_checkpoint(
+    directory: Path,
+    frames: int = 8,
+    mapping: str | None = None,
+    action_units: Mapping[str, str] = MappingProxyType({}),
+) -> Path:
     """A narrow network after a few steps; returns the path without ending."""
     config = RunConfig(
         model=TINY,
         training=TrainingConfig(steps=4, batch_size=4, learning_rate=1e-3, flow_pairs=1),
     )
-    data = load_data([write_shards(directory / "shards", frames=frames)], None, config)
+    shards = write_shards(directory / "shards", frames=frames, action_units=action_units)
+    data = load_data([shards], mapping, config)
     config = fit_to_data(config, data)
     fold = make_folds(data.samples, data.classes, config.protocol)[0]
     train_fold(ClipSource(data, torch.device("cpu")), fold, config, directory / "fold")

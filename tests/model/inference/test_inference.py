@@ -158,6 +158,51 @@ def test_the_class_is_the_mean_over_phases(folders, checkpoint):
         load_model(checkpoint.with_name("other"), CPU)
 
 
+@pytest.fixture(scope="module")
+def of_units(place):
+    """A checkpoint that says which action units are shown."""
+    texts = {"Anger": "4+7", "Happiness": "6+12", "Surprise": "1+2"}
+    return train_checkpoint(place / "units", mapping="action-units", action_units=texts)
+
+
+def test_a_model_of_units_says_which_are_shown(folders, long_film, place, of_units):
+    model, record = load_model(of_units, CPU)
+    (window,) = windows_of(folders[0])
+    seen_as = Normalisation(record.mean, record.std)
+    estimate = estimate_window(model, window, seen_as, CPU, several=True)
+    crops = torch.from_numpy(window.frames)[:, :, 8:-8, 8:-8].float()
+    with torch.inference_mode():
+        logits = model.module((crops - record.mean) / record.std).expression
+    expected = logits.double().sigmoid().mean(dim=0).tolist()
+    assert estimate.probabilities == pytest.approx(expected, abs=1e-5)
+
+    out = place / "of-units"
+    result = run("--checkpoint", of_units, "--out", out, folders[0])
+    assert result.exit_code == 0, result.output
+    document = json.loads((out / folders[0].name / "prediction.json").read_text())
+    chances = document["probabilities"]
+    assert list(chances.values()) == pytest.approx(expected, abs=1e-5)
+    shown = [name for name, chance in chances.items() if chance >= 0.5]
+    assert (document["class"], document["action_units"]) == (None, shown)
+    for clip in document["windows"][0]["clips"]:
+        likely = [name for name, chance in clip["probabilities"].items() if chance >= 0.5]
+        assert clip["action_units"] == likely
+    told = ", ".join(f"{name} {100 * chances[name]:.0f} %" for name in shown) or "no action unit"
+    assert f"{folders[0].name}: {told}" in result.stdout
+    assert told in (out / "index.html").read_text()
+    assert "gives one of its classes" not in result.stderr
+    assert "no proof of what a person feels" in result.stderr
+
+    result = run(
+        *("--checkpoint", of_units, "--out", place / "unit-windows", "--window", "16"),
+        *("--no-film", long_film),
+    )
+    document = json.loads((place / "unit-windows/long/prediction.json").read_text())
+    assert document["probabilities"] is None and "action_units" not in document
+    assert all("action_units" in one for one in document["windows"])
+    assert "of 3 windows" in result.stdout
+
+
 def test_windows_cover_a_long_video_and_each_gets_a_class(long_film):
     video = open_video(long_film)
     assert cut_windows(video, None, 8) == [range(44)]
@@ -184,10 +229,10 @@ def test_a_person_who_leaves_and_comes_back(folders, place, checkpoint):
         "--checkpoint", checkpoint, "--out", place / "left", "--window", 8, "--no-film", film
     )
     assert result.exit_code == 0
-    assert "Frames 8 to 15 give no class: no face in 4 of 8 frames (first: 12)" in result.stderr
+    assert "Frames 8 to 15 give no answer: no face in 4 of 8 frames (first: 12)" in result.stderr
     assert "in no clip" not in result.stderr
     assert "of 4 windows" in result.stdout
-    assert "Frames 16 to 23 give no class" in (place / "left/index.html").read_text()
+    assert "Frames 16 to 23 give no answer" in (place / "left/index.html").read_text()
     result = run("--checkpoint", checkpoint, "--out", place / "left", "--no-film", film)
     assert result.exit_code == 6
     assert "--window FRAMES looks at parts" in result.stderr
@@ -282,7 +327,7 @@ def test_windows_in_json_and_page(long_film, place, checkpoint):
     assert document["class"] is None
     assert len(document["windows"]) == 3
     assert all(one["class"] in one["probabilities"] for one in document["windows"])
-    assert "windows, each with a class of its own" in result.stderr
+    assert "windows, each with an answer of its own" in result.stderr
     assert "long: 4 frames are in no clip" in result.stderr  # the last window has 12
     assert "of 3 windows" in result.stdout
     assert not (out / "long/annotated.mp4").exists()
