@@ -1,6 +1,6 @@
 """Time a whole build: one worker against two, memory of the workers, a warm resume.
 
-    python benchmarks/build.py [--subjects 2] [--out FILE.json]
+    python benchmarks/build.py [--subjects 2] [--runs 3] [--out FILE.json]
 
 Builds a demo database (one clip a video) on a local Dask cluster, as `molprep build` does. The
 start of the cluster is timed apart: it is the same for a database of any size.
@@ -9,6 +9,9 @@ start of the cluster is timed apart: it is the same for a database of any size.
 import argparse
 import json
 import os
+import statistics
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -22,6 +25,9 @@ from mol_pipeline.databases.adapters.samm import Samm
 from mol_pipeline.databases.demo import write_demo
 from mol_pipeline.graph import ClusterOptions, build
 from mol_pipeline.graph.cluster import connect
+from mol_pipeline.kernels.flow import BACKEND_VARIABLE, NUMBA, OPENCV
+
+COLD = f"{NUMBA}, cold"
 
 
 class MemoryWatch(threading.Thread):
@@ -44,8 +50,11 @@ class MemoryWatch(threading.Thread):
                     continue
 
 
-def timed_build(root: Path, out: Path, workers: int) -> tuple[float, MemoryWatch]:
-    """Seconds and memory of one build."""
+def timed_build(
+    root: Path, out: Path, workers: int, backend: str = ""
+) -> tuple[float, MemoryWatch]:
+    """Seconds and memory of one build, its flow solved by a backend of a name."""
+    os.environ[BACKEND_VARIABLE] = backend
     config = BuildConfig(
         sampling=SamplingConfig(phases="centre"), shards=ShardConfig(videos_per_shard=2)
     )
@@ -67,12 +76,52 @@ def start_of_cluster(workers: int) -> float:
     return time.perf_counter() - start
 
 
+def backends(base: Path, runs: int) -> tuple[dict[str, float], dict[str, int]]:
+    """Medians of whole builds by two workers, in turns, and memory of a worker; shards compared.
+
+    The cluster's start is in them; `numba, cold` begins with no compiled code.
+    """
+    seconds: dict[str, list[float]] = {OPENCV: [], NUMBA: [], COLD: []}
+    peaks = dict.fromkeys(seconds, 0)
+    for number in range(runs):
+        for name in seconds:
+            out = base / f"{name}-{number}"
+            if name == COLD:
+                os.environ["NUMBA_CACHE_DIR"] = str(base / f"cache-{number}")
+            script = [sys.executable, __file__, "--one", str(base / "root"), str(out)]
+            done = subprocess.run(
+                [*script, name.partition(",")[0]], check=True, capture_output=True, text=True
+            )
+            os.environ.pop("NUMBA_CACHE_DIR", None)
+            took, peak = json.loads(done.stdout)
+            seconds[name].append(took)
+            peaks[name] = max(peaks[name], peak)
+            shards = {path.name: path.read_bytes() for path in out.glob("*.h5")}
+            first = {path.name: path.read_bytes() for path in (base / f"{OPENCV}-0").glob("*.h5")}
+            assert shards == first, "the backends wrote other bytes"
+    by = {name: statistics.median(values) for name, values in seconds.items()}
+    print(
+        f"two workers, medians of {runs}: {by[OPENCV]:.1f} s by OpenCV, {by[NUMBA]:.1f} s by numba "
+        f"({by[OPENCV] / by[NUMBA]:.1f} times as fast), {by[COLD]:.1f} s with an empty cache of "
+        f"compiled code; memory of a worker {peaks[OPENCV] / 1e6:.0f} and {peaks[NUMBA] / 1e6:.0f} "
+        "MB; equal shards"
+    )
+    return by, peaks
+
+
 def main() -> None:
     """One worker, two workers, and the second build again."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--subjects", type=int, default=2)
+    parser.add_argument("--runs", type=int, default=3, help="builds by each backend")
+    parser.add_argument("--one", nargs=3, metavar=("ROOT", "OUT", "BACKEND"), help="for itself")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
+    if options.one:
+        root, out, backend = options.one
+        took, watched = timed_build(Path(root), Path(out), 2, backend)
+        print(json.dumps([took, watched.worker]))
+        return
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder)
         summary = write_demo(base / "root", subjects=options.subjects)
@@ -86,6 +135,7 @@ def main() -> None:
                 f"a worker, {watch.main / 1e6:.0f} MB here"
             )
         again, _ = timed_build(base / "root", base / "out-2", 2)
+        by, peaks = backends(base, options.runs)
     document: dict[str, Any] = {
         "cores": os.cpu_count(),
         "videos": summary.clips,
@@ -96,6 +146,9 @@ def main() -> None:
         "main_peak_bytes": watch.main,
         "warm_resume_s": again,
         "build_over_resume": whole / again,
+        "seconds_by_backend": by,
+        "opencv_over_numba": by[OPENCV] / by[NUMBA],
+        "worker_peak_bytes_by_backend": peaks,
     }
     print(
         f"two workers {document['two_over_one']:.2f} times as fast as one; a finished build is "

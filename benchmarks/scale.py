@@ -1,8 +1,9 @@
 """Plan for large databases: tasks, shards, bytes, hours, and what gives way first.
 
-    python benchmarks/scale.py SHARDS [--tasks N] [--out FILE.json]
+    python benchmarks/scale.py [SHARDS] [--tasks N] [--out FILE.json]
 
-SHARDS is a directory that `molprep build` wrote; it gives clips per video, bytes per clip and the
+SHARDS is a directory that `molprep build` wrote (without it all is as recorded before, but
+the time of preparation); it gives clips per video, bytes per clip and the
 bytes of the manifest. Dask's own time for a task is measured: tasks that do nothing, each with
 the arguments of a real one, are streamed through a scheduler as a build does. Their one worker is a
 thread of the same process, so that nothing but Dask is in the figure, and it is an upper bound for
@@ -101,7 +102,6 @@ def measure(directory: Path, tasks: int) -> dict[str, float]:
     manifest = read_manifest(directory)
     memory = recorded("memory")
     grown = memory["main_mb_last_quarter"] - memory["main_mb_second_quarter"]
-    ours = [sum(row["seconds_per_clip"]["ours"].values()) for row in recorded("prep")]
     return {
         "clips_per_video": manifest.clips / len(manifest.videos),
         "bytes_per_clip": sum(shard.bytes for shard in manifest.shards) / manifest.clips,
@@ -112,10 +112,26 @@ def measure(directory: Path, tasks: int) -> dict[str, float]:
         # Means over two quarters of the build, half of it apart.
         "growth_bytes_per_video": 1e6 * grown / (memory["videos"] / 2),
         "task_bytes": len(pickle.dumps((segment(0), BuildConfig()))),
-        "seconds_per_clip": sum(ours) / len(ours),
-        "clips_per_core_hour": 3600 * len(ours) / sum(ours),
+        **time_of_preparation(),
         "tasks_measured": tasks,
         "dask_seconds_per_task": time_per_task(tasks),
+    }
+
+
+def costs_again() -> dict[str, float]:
+    """The costs of the last measurement, with the time of preparation as it is recorded now."""
+    before = recorded("scale")
+    cost = {name: value for name, value in before.items() if isinstance(value, int | float)}
+    del cost["workers"]
+    return {**cost, **time_of_preparation()}
+
+
+def time_of_preparation() -> dict[str, float]:
+    """Of a clip, as `prep.py` measured it."""
+    ours = [sum(row["seconds_per_clip"]["ours"].values()) for row in recorded("prep")]
+    return {
+        "seconds_per_clip": sum(ours) / len(ours),
+        "clips_per_core_hour": 3600 * len(ours) / sum(ours),
     }
 
 
@@ -151,11 +167,11 @@ def plan(clips: int, cost: dict[str, float], per_video: float, per_shard: int) -
 def main() -> None:
     """A row per size."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("shards", type=Path)
+    parser.add_argument("shards", type=Path, nargs="?", help="None: costs as recorded, but prep")
     parser.add_argument("--tasks", type=int, default=20_000)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    cost = measure(options.shards, options.tasks)
+    cost = measure(options.shards, options.tasks) if options.shards else costs_again()
     for name, value in cost.items():
         print(f"{name:30} {value:14.4g}")
     per_shard = BuildConfig().shards.videos_per_shard
