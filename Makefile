@@ -9,7 +9,7 @@ FIT ?=
 
 INPUTS ?= 100000
 
-.PHONY: demo test trust fuzz test-engines test-slurm test-images check fix constraints clean
+.PHONY: demo test trust fuzz test-engines test-slurm test-images gpu check fix constraints clean
 
 # The main job on synthetic faces: render, prepare, train and test, report.
 demo: $(VENV)/.installed
@@ -50,6 +50,11 @@ test-slurm: $(VENV)/.installed
 test-images: $(VENV)/.installed
 	$(BIN)/hadolint docker/*.Dockerfile
 	docker/prove.sh $(PATHS)
+
+# All that only a GPU can show, 8 minutes, on a machine with Python and torch: PYTHON=python3.
+# GPU="--needs" says what to carry there; GPU="--wheels DIR" takes it from a folder.
+gpu:
+	$(PYTHON) benchmarks/gpu.py --out benchmarks/results/gpu.json $(GPU)
 
 check: $(VENV)/.installed
 	$(BIN)/ruff format --check .

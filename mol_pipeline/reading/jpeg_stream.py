@@ -6,9 +6,9 @@ the last of its blocks or ends before it, or whose blocks are brighter than whit
 the camera wrote. A changed byte that leaves a stream which can be read (a somewhat wrong
 brightness, say) is beyond this check.
 
-libjpeg-turbo is asked first, which is some thirty times faster: where it warns of nothing, and no
-block is at the end of what can be shown, the picture is whole. Codes are followed here where it
-warns, and for the words that say why.
+libjpeg-turbo is asked first (`jpeg_means`), which is some thirty times faster: where it warns of
+nothing, and no block can be beyond black or white, the picture is whole. Codes are followed here
+where it warns, and for the words that say why.
 """
 
 import itertools
@@ -17,8 +17,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import simplejpeg
 from numpy.typing import NDArray
+
+from mol_pipeline.reading.jpeg_means import largest_mean, warning_of_libjpeg
 
 SOI, EOI, SOS, DHT, DRI, DQT = 0xD8, 0xD9, 0xDA, 0xC4, 0xDD, 0xDB
 SEQUENTIAL = frozenset({0xC0, 0xC1})
@@ -30,11 +31,6 @@ BLOCK = 64
 END, NO_CODE = 128, 255
 """Added to the place in a block by the code that ends it, and by what is no code."""
 LONGEST_CODE = 16
-WHITE = 1024
-"""A block's largest coefficient: eight times the distance from mid grey."""
-BLOCK_PX, WHITEST = 8, 255
-"""Side of a block, and the largest value of a pixel."""
-SATURATED = "a block is as dark or bright as can be shown"
 CORRUPT = ("Corrupt JPEG data", "Premature end")
 """How libjpeg begins to tell of damage; it warns of harmless oddities too."""
 BROKEN = "its data holds what is no code"
@@ -79,7 +75,7 @@ def jpeg_damage(content: bytes) -> str | None:
     Args:
         content: From its first marker on.
     """
-    warning = _warning(content)
+    warning = warning_of_libjpeg(content)
     if warning is None:
         return None
     picture = _Picture()
@@ -87,21 +83,6 @@ def jpeg_damage(content: bytes) -> str | None:
     if damage is None and not picture.sequential and warning.startswith(CORRUPT):
         return f"its data is damaged ({warning})"
     return damage
-
-
-def _warning(content: bytes) -> str | None:
-    """What libjpeg says of the data; None if that is nothing and no block is beyond white.
-
-    One pixel a block is made, its mean. A mean beyond white or black, of brightness or of either
-    colour, is cut off there, so at least one of red, green and blue is at its end.
-    """
-    try:
-        means = simplejpeg.decode_jpeg(
-            content, "RGB", min_height=1, min_width=1, min_factor=BLOCK_PX, strict=True
-        )
-    except (ValueError, MemoryError) as error:
-        return str(error)
-    return SATURATED if means.min() == 0 or means.max() == WHITEST else None
 
 
 def _followed(content: bytes, picture: _Picture) -> str | None:
@@ -297,7 +278,7 @@ def _part_damage(
         at += dc_bits[at]
         if size:
             means[block.component] += _value(data, at, size)
-            if abs(means[block.component]) * block.step > WHITE + block.step:
+            if abs(means[block.component]) * block.step > largest_mean(block.step):
                 return "a block of it is brighter than white or darker than black"
         place = 1
         while place < BLOCK:

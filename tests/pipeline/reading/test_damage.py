@@ -15,6 +15,7 @@ from mol_pipeline.reading import jpeg_stream
 from mol_pipeline.reading.films import FilmLog, probe_film, read_video_frames
 from mol_pipeline.reading.frames import read_grey, read_image
 from mol_pipeline.reading.image_damage import image_damage
+from mol_pipeline.reading.jpeg_means import warning_of_libjpeg
 from mol_pipeline.reading.jpeg_stream import jpeg_damage
 from mol_pipeline.stages.footage import Footage
 from tests.sources import CASES, pictures, write_film, write_image
@@ -81,13 +82,25 @@ def test_a_changed_header_is_damage_or_nothing(name, place, bit):
     assert jpeg_damage(bytes(spoiled)) is None or len(jpeg_damage(bytes(spoiled))) > 10
 
 
-@pytest.mark.parametrize("sampling", [[], JPEGS["4:2:2"], JPEGS["restarts"]])
-def test_what_libjpeg_finds_whole_is_whole_by_its_codes(sampling):
-    # No block of it is saturated, so that libjpeg's word is taken.
-    soft = cv2.cvtColor(np.clip(cv2.resize(pictures()[5], (160, 120)), 60, 190), cv2.COLOR_GRAY2BGR)
-    soft[..., 0] -= 20
-    content = cv2.imencode(".jpg", soft, sampling)[1].tobytes()
-    assert jpeg_stream._warning(content) is None
+SOFT = cv2.cvtColor(np.clip(cv2.resize(pictures()[5], (160, 120)), 60, 190), cv2.COLOR_GRAY2BGR)
+SOFT[..., 0] -= 20
+NOISE = np.random.default_rng(0).normal(0, 2, SOFT.shape)
+ENDS = np.clip(SOFT + NOISE, 0, 255).astype(np.uint8)  # a camera's picture is never flat
+ENDS[:, :40], ENDS[:20, 120:] = 0, 255
+
+
+@pytest.mark.parametrize(
+    ("picture", "sampling"),
+    [
+        *((SOFT, sampling) for sampling in ([], JPEGS["4:2:2"], JPEGS["restarts"])),
+        # Black and white as whole pictures are: nothing of it is followed either.
+        *((ENDS, [cv2.IMWRITE_JPEG_QUALITY, quality]) for quality in (50, 75, 90, 95)),
+        (ENDS[..., 1], []),
+    ],
+)
+def test_what_libjpeg_finds_whole_is_whole_by_its_codes(picture, sampling):
+    content = cv2.imencode(".jpg", picture, sampling)[1].tobytes()
+    assert warning_of_libjpeg(content) is None
     chance, named, missed = np.random.default_rng(1), 0, 0
     for _ in range(150):
         spoiled = bytearray(content)
@@ -95,7 +108,7 @@ def test_what_libjpeg_finds_whole_is_whole_by_its_codes(sampling):
         by_codes = jpeg_stream._followed(bytes(spoiled), jpeg_stream._Picture())
         named += by_codes is not None
         missed += by_codes is not None and jpeg_damage(bytes(spoiled)) is None
-    assert named > 20
+    assert named > 15
     assert missed <= 0.1 * named
 
 
@@ -219,3 +232,18 @@ def test_the_reported_files():
         if read_image(path).damage
     }
     assert set(named) == {"8.jpg"}
+
+
+@pytest.mark.parametrize("quality", [20, 75, 90, 95])
+@pytest.mark.parametrize("level", [0, 255])
+def test_a_mean_beyond_black_or_white_is_found_however_little_libjpeg_minds(quality, level):
+    """The step of every mean is made larger, as a spoiled table or a wrong code would."""
+    picture = np.full((64, 64), level, np.uint8)
+    picture[:16] = 128
+    content = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+    assert jpeg_damage(content) is None
+    table = content.index(b"\xff\xdb") + 5
+    step = content[table]
+    spoiled = bytearray(content)
+    spoiled[table] = step + max(1, -(-step // 8))
+    assert "brighter than white or darker than black" in jpeg_damage(bytes(spoiled))
