@@ -110,7 +110,7 @@ def predict(
     options = PredictOptions(
         out=out,
         window=window,
-        config=load_preparation(config_file, overrides),
+        config=load_preparation(checkpoint, config_file, overrides),
         landmark_model=landmark_model,
         film=not no_film,
     )

@@ -154,6 +154,18 @@ class ShardSet(Dataset[ClipBatch | ManifestError]):
         """Hash over all manifests: which data a result is about."""
         return hash_document([manifest.model_dump(mode="json") for manifest in self.manifests])
 
+    @property
+    def preparation(self) -> dict[str, Any] | None:
+        """Settings by which `molprep build` made the clips; None if directories differ in them."""
+        first, *others = (manifest.config for manifest in self.manifests)
+        return dict(first) if all(other == first for other in others) else None
+
+    @property
+    def alignments(self) -> tuple[str, ...]:
+        """How frames were aligned, each way once; `frame` where a manifest does not say."""
+        found = [manifest.config.get("alignment", {}) for manifest in self.manifests]
+        return tuple(dict.fromkeys(one.get("reference", "frame") for one in found))
+
     def check_bytes(self) -> str | None:
         """Prove every byte of the shards, once; returns its cost in words, None if done before.
 

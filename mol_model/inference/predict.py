@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from mol_model.inference.video import (
     prepare_windows,
 )
 from mol_model.networks.build import BuiltNetwork
-from mol_model.training.checkpoint import load_model
+from mol_model.training.checkpoint import load_model, read_record, record_path
 from mol_pipeline.config import BuildConfig
 from mol_pipeline.contract.errors import ConfigError
 from mol_pipeline.contract.files import write_atomically
@@ -41,7 +41,8 @@ class PredictOptions:
     out: Path
     window: int | None = None
     """Frames that get one class; None for the whole video."""
-    config: BuildConfig = field(default_factory=BuildConfig)
+    config: BuildConfig | None = None
+    """None: as the shards that the checkpoint was trained on."""
     landmark_model: Path | None = None
     film: bool = True
     """Whether to write the annotated film."""
@@ -62,9 +63,27 @@ class VideoResult:
         return None if reason is None else f"{reason['code']}: {reason['message']}"
 
 
-def load_preparation(path: Path | None, overrides: tuple[str, ...]) -> BuildConfig:
-    """Settings of the preparation; see `load_settings` for the errors."""
-    return load_settings(BuildConfig, path, overrides)
+BEFORE_PREPARATIONS: dict[str, Any] = {"alignment": {"reference": "frame"}}
+"""Where a checkpoint does not say how its shards were prepared: the default of that time."""
+
+
+def load_preparation(
+    checkpoint: Path, path: Path | None = None, overrides: tuple[str, ...] = ()
+) -> BuildConfig:
+    """Settings of the preparation: the checkpoint's, over them a file's, over them single ones.
+
+    A checkpoint of key frames was trained on pairs that nobody has annotated in a film: all
+    phases of its length take their place, unless something else is asked for.
+
+    Raises:
+        TrainingError: If the checkpoint cannot be read.
+        ConfigError: As `load_settings`.
+    """
+    remembered = read_record(record_path(checkpoint)).preparation or {}
+    base: dict[str, Any] = {**BEFORE_PREPARATIONS, **remembered}
+    if base.get("sampling", {}).get("phases") == "keyframes":
+        base = {**base, "sampling": {**base["sampling"], "phases": "all"}}
+    return load_settings(BuildConfig, path, overrides, base=base)
 
 
 def fitted_config(config: BuildConfig, model: BuiltNetwork, window: int | None) -> BuildConfig:
@@ -142,7 +161,7 @@ def predict_videos(
     """
     folders = result_folders(paths, options.out)
     model, record = load_model(checkpoint, device)
-    config = fitted_config(options.config, model, options.window)
+    config = fitted_config(options.config or load_preparation(checkpoint), model, options.window)
     kernels = load_kernels(config.flow, options.landmark_model)
     look = _Look(
         model=model,

@@ -84,6 +84,9 @@ works; they say nothing about any real database and must not stand beside publis
 - Databases: {{ m.databases|text }}; {{ m.videos }} held-out videos.
 - Manifest of the shards, SHA-256: `{{ m.manifest_hash|code }}`. It names every video, every
   correction and every rejected clip.
+{%- if m.alignment %}
+- Frames aligned by `molprep build` with `alignment.reference`: {{ m.alignment|join(", ")|text }}.
+{%- endif %}
 - Landmarks and faces by Dlib, flow by TV-L1 (OpenCV): what the networks learn is what these say,
   not a truth measured otherwise.
 

@@ -99,6 +99,7 @@ score would differ with other people, not with other seeds.</p>{% endif %}
 <tr><td>weights before training<td>{{ m.init_from or "drawn by the seed" }}
 <tr><td>seed<td>{{ m.seed }} (one seed shows no spread: <code>--seeds 0,1,2</code> does)
 {% endif %}<tr><td>manifest<td><code>{{ m.manifest_hash }}</code>
+{% if m.alignment %}<tr><td>alignment<td>{{ m.alignment|join(", ") }}{% endif %}
 </table>
 
 {% if pictures.confusion %}<h2>Confusion matrix</h2>

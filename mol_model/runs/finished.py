@@ -93,6 +93,7 @@ def run_metrics(
         "unknown_people": start is not None and not start.knows_people,
         "seed": config.training.seed,
         "manifest_hash": data.manifest_hash,
+        "alignment": list(data.alignments),
         **pooled_metrics(predictions, data.classes, by_fold=config.protocol.name in FOLDS_APART),
     }
     metrics |= {"folds": len(folds), "notes": _notes(data, config, folds)}

@@ -131,6 +131,7 @@ class Metrics(_Scores):
     selection_means: str = ""
     shuffled_labels: bool = False
     manifest_hash: str = ""
+    alignment: list[str] = []
     classes: list[str] = []
     seed: Count | None = None
     seeds: Annotated[list[Count], Field(min_length=1)] | None = None

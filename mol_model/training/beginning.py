@@ -54,6 +54,7 @@ def first_record(
         people_complete=start is None or start.record.knows_people,
         started_from=start.record.tensors_sha256 if start else None,
         selection=config.training.selection,
+        preparation=data.preparation,
     )
 
 

@@ -55,6 +55,9 @@ class CheckpointRecord(Record):
     """SHA-256 of the tensors of `training.init_from`."""
     selection: str
     """How the model was chosen, e.g. `last`."""
+    preparation: dict[str, Any] | None = None
+    """Settings of `molprep build` that made the clips it was trained on; None where they are not
+    known (earlier versions), or were not the same for all."""
     score: float | None = None
     """Accuracy by which it was chosen, on the people that `selection` names."""
     tensors_sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")

@@ -18,7 +18,7 @@ from mol_model.inference.document import LIMITS
 from mol_model.inference.estimate import GRID_PX, estimate_window
 from mol_model.inference.mapping import points_to_source, vectors_to_source
 from mol_model.inference.overlay import FrameMarks, arrow_scale, draw_marks
-from mol_model.inference.predict import PredictOptions, predict_videos
+from mol_model.inference.predict import PredictOptions, load_preparation, predict_videos
 from mol_model.inference.video import RejectedWindow, cut_windows, open_video, prepare_windows
 from mol_model.networks.mol.build import build_network
 from mol_model.scoring.evaluation import phase_mean
@@ -474,3 +474,41 @@ def test_every_video_is_looked_at_with_the_same_checkpoint(folders, place, check
     documents = [one.document for one in results]
     assert documents[0]["checkpoint"] == documents[1]["checkpoint"]
     assert documents[0]["probabilities"] != documents[1]["probabilities"]
+
+
+def test_a_checkpoint_remembers_how_its_shards_were_prepared(place, checkpoint):
+    record = read_record(checkpoint)
+    assert record.preparation == {"sampling": {"frames": 8}}  # of the manifest it was trained on
+    network = build_network(record.config.model)
+
+    def prepared(*overrides, **preparation):
+        path = place / "remembering"
+        remembered = record.model_copy(update={"preparation": preparation or None})
+        save_checkpoint(path, remembered, network)
+        return load_preparation(path, None, overrides)
+
+    # One of an earlier version does not say: then it was each frame by its own landmarks.
+    assert prepared().alignment.reference == "frame"
+    assert prepared(sampling={"frames": 8}).alignment.reference == "frame"
+    for reference in ("frame", "video", "registered"):
+        assert prepared(alignment={"reference": reference}).alignment.reference == reference
+    chosen = prepared("alignment.reference=frame", alignment={"reference": "video"})
+    assert chosen.alignment.reference == "frame"
+    built = BuildConfig(detection=DetectionConfig(detect_every=3, no_face="track"))
+    assert prepared(**built.document) == built
+    pairs = prepared(sampling={"frames": 2, "phases": "keyframes"})
+    assert pairs.sampling == SamplingConfig(frames=2)
+
+
+def test_the_page_and_the_document_say_the_checkpoints_alignment(folders, place, checkpoint):
+    path = place / "by-video"
+    record = read_record(checkpoint)
+    by_video = {"alignment": {"reference": "video"}}
+    save_checkpoint(
+        path,
+        record.model_copy(update={"preparation": by_video}),
+        build_network(record.config.model),
+    )
+    options = PredictOptions(out=place / "by-video-out", film=False)
+    _, identity = predict_videos([folders[0]], path, options, CPU)
+    assert identity.document()["preparation"]["alignment"] == {"reference": "video"}

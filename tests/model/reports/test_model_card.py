@@ -37,6 +37,8 @@ def test_a_card_says_what_the_run_says(run):
     words = " ".join(card.split())
     assert "**SYNTHETIC DATA.**" in card
     assert f"`{metrics['manifest_hash']}`" in card
+    assert metrics["alignment"] == ["frame"]
+    assert "`alignment.reference`: frame." in card
     assert f"{summarise(config)['parameters']:,} parameters" in words
     assert metrics["selection_means"] in card
     assert "Seeds: 7 (one seed: no spread is known)" in card
