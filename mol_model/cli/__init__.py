@@ -5,7 +5,7 @@ goes to `launch`, `inference`, `reproduction` or a report, text goes out. Heavy 
 the commands, so that `--help` answers at once. Results go to stdout, the rest to stderr.
 """
 
-from mol_model.cli import evaluate, inspect, reproduce, submit, train
+from mol_model.cli import benchmark, evaluate, inspect, reproduce, submit, train
 from mol_model.cli.program import main
 
-__all__ = ["evaluate", "inspect", "main", "reproduce", "submit", "train"]
+__all__ = ["benchmark", "evaluate", "inspect", "main", "reproduce", "submit", "train"]

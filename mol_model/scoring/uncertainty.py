@@ -69,18 +69,21 @@ def recognition_many(
 
 
 def intervals(
-    counts: Int64[np.ndarray, "people c c"], resamples: int = RESAMPLES, seed: int = 0
+    counts: Int64[np.ndarray, "*seeds people c c"], resamples: int = RESAMPLES, seed: int = 0
 ) -> dict[str, tuple[float, float]]:
     """Interval of each of `RECOGNITION`, by drawing people with replacement.
 
     Args:
-        counts: Of each person.
+        counts: Of each person; of several seeds, whose mean score is then meant.
         resamples: How often people are drawn.
         seed: Of the draws: the same counts give the same interval.
     """
-    people = len(counts)
+    people = counts.shape[-3]
     draws = np.random.default_rng(seed).multinomial(people, np.full(people, 1 / people), resamples)
-    scores = recognition_many(np.einsum("rp,pij->rij", draws, counts))
+    runs = counts.reshape(-1, *counts.shape[-3:])
+    scores = np.mean(
+        [recognition_many(np.einsum("rp,pij->rij", draws, one)) for one in runs], axis=0
+    )
     low, high = np.quantile(scores, ((1 - LEVEL) / 2, (1 + LEVEL) / 2), axis=0)
     pairs = zip(low.tolist(), high.tolist(), strict=True)
     return dict(zip(RECOGNITION, pairs, strict=True))
@@ -96,32 +99,35 @@ def interval_document(predictions: Sequence[VideoPrediction], classes: int) -> d
 
 
 def permutation_test(
-    first: Int64[np.ndarray, "people c c"],
-    second: Int64[np.ndarray, "people c c"],
+    first: Int64[np.ndarray, "*seeds people c c"],
+    second: Int64[np.ndarray, "*seeds people c c"],
     score: str = "unweighted_f1",
     seed: int = 0,
 ) -> float:
     """Two-sided p-value that two methods are alike, exchanging them person by person.
 
     Args:
-        first: Counts of each person by one method.
-        second: By the other, of the same videos.
+        first: Counts of each person by one method; of several seeds, whose mean score is meant.
+        second: By the other, of the same videos and as many seeds.
         score: One of `RECOGNITION`.
         seed: Of the exchanges, where not all are tried.
     """
-    people, place = len(first), RECOGNITION.index(score)
+    people, place = first.shape[-3], RECOGNITION.index(score)
     exact = 2**people <= MOST_EXCHANGES
     if exact:
         exchanged = np.array(list(itertools.product((False, True), repeat=people)))
     else:
         exchanged = np.random.default_rng(seed).random((MOST_EXCHANGES, people)) < 0.5
-    total, difference = first + second, first - second
     signs = np.where(exchanged, -1, 1)
-    moved = np.einsum("np,pij->nij", signs, difference)
-    of_first = recognition_many((total.sum(axis=0) + moved) // 2)[:, place]
-    of_second = recognition_many((total.sum(axis=0) - moved) // 2)[:, place]
-    seen = recognition_many(np.stack([first.sum(axis=0), second.sum(axis=0)]))[:, place]
-    as_far = np.abs(of_first - of_second) >= abs(seen[0] - seen[1]) - 1e-12
+    apart, seen = np.zeros(len(signs)), 0.0
+    runs = zip(*(one.reshape(-1, *one.shape[-3:]) for one in (first, second)), strict=True)
+    for ours, theirs in runs:
+        total, moved = (ours + theirs).sum(axis=0), np.einsum("np,pij->nij", signs, ours - theirs)
+        either = [recognition_many((total + sign * moved) // 2)[:, place] for sign in (1, -1)]
+        apart += either[0] - either[1]
+        both = recognition_many(np.stack([ours.sum(axis=0), theirs.sum(axis=0)]))[:, place]
+        seen += both[0] - both[1]
+    as_far = np.abs(apart) >= abs(seen) - 1e-12
     return float(as_far.mean() if exact else (1 + as_far.sum()) / (1 + len(as_far)))
 
 
