@@ -1,11 +1,14 @@
 """Files that do not end, do not fit or do not mean what they say."""
 
+import json
 import os
 import socket
 import struct
 import zlib
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mol_pipeline.config import BuildConfig
 from mol_pipeline.contract.documents import (
@@ -212,3 +215,16 @@ def test_a_pickle_is_refused_without_advice(tmp_path):
         assert str(path) in text and len(text) < 400 + len(str(path))
         for advice in ("weights_only", "allowlist", "safe_globals", "trust"):
             assert advice not in text
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False) | st.integers())
+def test_a_number_is_the_same_number_however_json_or_python_write_it(number):
+    """`1e-05` and `5e+30` are numbers, as in JSON; YAML 1.1 alone would take them for texts."""
+    for text in (json.dumps(number), repr(number), f"{number:g}", f"{number:e}"):
+        assert parse_yaml(text) == json.loads(text), text
+        assert isinstance(parse_yaml(text), int | float)
+
+
+@pytest.mark.parametrize("text", ["e5", "1e", "1e5x", "v1e5", "0x1", "1e-4 s"])
+def test_what_only_looks_like_a_number_stays_a_text(text):
+    assert isinstance(parse_yaml(text), str) == (text != "0x1")

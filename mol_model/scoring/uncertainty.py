@@ -4,7 +4,7 @@ The videos of a person are alike, so people are drawn, not videos: intervals ove
 too narrow. Both work on counts of each person, `[people, classes, classes]`, rows the truth.
 
 Sources: the percentile bootstrap over clusters (Davison and Hinkley 1997, ch. 3.8), the paired
-permutation test (Good 2005), Holm's correction (1979). Decision record 0030.
+permutation test (Good 2005), Holm's correction (1979). Decision record 0032.
 """
 
 import itertools

@@ -7,6 +7,7 @@ programs write themselves; each says so when it is met.
 
 import contextlib
 import json
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -178,6 +179,14 @@ class _Limited(yaml.SafeLoader):
         if self._values[id(node)] > MOST_VALUES:
             raise Unreadable(f"has more than {MOST_VALUES:,} values, counted by reference")
         return node
+
+
+# YAML 1.1 takes `1e-4` for a text, as it lacks the point; people and JSON write numbers so.
+_Limited.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+"),
+    list("-+0123456789"),
+)
 
 
 def _parts(node: yaml.Node) -> list[yaml.Node]:

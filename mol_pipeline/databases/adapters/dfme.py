@@ -8,7 +8,7 @@
 Convention: annotated frames are the numbers in the file names. The part of a clip is that of its
 table, never of its folder. A person's name means one person in all parts: whether the owners
 number test people anew is not published, and so nobody who may be in two parts is on both sides
-of a fold. Everything that is uncertain about this database is in decision record 0029.
+of a fold. Everything that is uncertain about this database is in decision record 0030.
 """
 
 import itertools

@@ -78,6 +78,7 @@ def test_a_run_that_fails_is_named_and_the_others_are_done(given):
         text.replace("training.steps: 2", "training.steps: 4, training.learning_rate: 1.0e+30")
     )
     found = run_here(main, "benchmark", document, "--shards", given[1], "--out", out, *QUICK)
+    assert found.returncode == 7, found.stderr
     table = json.loads((out / "table.json").read_text())
     states = {row["run"]: row["state"] for row in table["rows"]}
     assert states["majority"] == "1 of 1 seeds"
