@@ -184,7 +184,7 @@ class _Limited(yaml.SafeLoader):
 # YAML 1.1 takes `1e-4` for a text, as it lacks the point; people and JSON write numbers so.
 _Limited.add_implicit_resolver(
     "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+"),
+    re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"),
     list("-+0123456789"),
 )
 
