@@ -9,7 +9,7 @@ from typing import Any
 from mol_model.clips.shards import ShardSet
 from mol_model.clips.source import ClipSource, open_source
 from mol_model.clips.sums import clip_statistics
-from mol_model.clips.views import Normalisation, release_normalisation
+from mol_model.clips.views import Normalisation, arrays_of, release_normalisation
 from mol_model.config.run_layout import CONFUSION_NAME, METRICS_NAME, TABLE_NAME
 from mol_model.networks.build import BuiltNetwork
 from mol_model.pictures.example import draw_confusion, draw_example
@@ -54,7 +54,8 @@ def evaluate_checkpoint(
     where = choose_device(device)
     model, record = load_model(checkpoint, where)
     mapping = _mapping(record, classes, checkpoint)
-    data = ShardSet([path.resolve() for path in shards], mapping=mapping)
+    seen = (*model.definition.views, *model.definition.targets)
+    data = ShardSet([path.resolve() for path in shards], mapping=mapping, arrays=arrays_of(seen))
     _check_fits(data, record, checkpoint)
     fold = Fold(name="all", train=(), test=_unseen(data, record, checkpoint, leave_out_seen))
     source = open_source(data, where, "stream")
