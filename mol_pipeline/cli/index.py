@@ -28,15 +28,45 @@ MOST_WARNINGS = 5
     show_default=True,
     help="Whose folder layout and annotation to imitate: any name that --dataset takes.",
 )
-@click.option("--subjects", default=8, show_default=True, type=click.IntRange(min=1))
+@click.option(
+    "--subjects",
+    type=click.IntRange(min=1),
+    help="How many people; default: 8, or one for each portrait.",
+)
 @click.option("--seed", default=0, show_default=True, type=int)
-def demo(out: Path, layout: str, subjects: int, seed: int) -> None:
+@click.option(
+    "--sway",
+    default=2.0,
+    show_default=True,
+    type=click.FloatRange(0, 20),
+    metavar="PIXELS",
+    help="How far heads sway, as people do who try to keep still.",
+)
+@click.option(
+    "--portraits",
+    type=FOLDER,
+    metavar="DIR",
+    help="Photographs of your own, one person each; those without a face are named.",
+)
+def demo(
+    out: Path, layout: str, subjects: int | None, seed: int, sway: float, portraits: Path | None
+) -> None:
     """Write a small SYNTHETIC database into OUT, in the layout of a real one."""
     from mol_pipeline.cli.progress import progress_line
     from mol_pipeline.databases.demo import write_demo
 
     with progress_line("rendering clips") as advance:
-        summary = write_demo(out, layout=layout, subjects=subjects, seed=seed, progress=advance)
+        summary = write_demo(
+            out,
+            layout=layout,
+            subjects=subjects,
+            seed=seed,
+            sway_px=sway,
+            portraits=portraits,
+            progress=advance,
+        )
+    for reason in summary.refused:
+        click.echo(f"refused: {reason}", err=True)
     click.echo(f"{out}: synthetic database in the layout of {layout}: {summary}")
     click.echo(f"next: molprep build --dataset {layout} --root {out} --out SHARDS")
 

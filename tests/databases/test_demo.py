@@ -2,13 +2,15 @@
 
 import json
 
+import cv2
 import numpy as np
 import pytest
 
 from mol_pipeline.config import DetectionConfig, FlowConfig
-from mol_pipeline.contract.errors import ConfigError
+from mol_pipeline.contract.errors import ConfigError, SourceError
 from mol_pipeline.databases.adapters.samm import TABLE, Samm
 from mol_pipeline.databases.demo import read_truth, true_flow, write_demo
+from mol_pipeline.databases.demo.faces import SOURCES, load_portrait
 from mol_pipeline.databases.demo.render import make_subject, make_truth, render_frame
 from mol_pipeline.databases.demo.warps import ANGER, CONTEMPT_LEFT, HAPPINESS, SURPRISE
 from mol_pipeline.databases.tables import read_table
@@ -86,7 +88,7 @@ def test_the_truth_leads_there_and_back(demo):
 def test_tvl1_agrees_with_the_true_motion(number, expression, peak_px):
     subject = make_subject(0, number)
     rng = np.random.default_rng(0)
-    truth = make_truth(subject, expression, np.arange(9), 8, peak_px, rng)
+    truth = make_truth(subject, expression, np.arange(9), 8, peak_px, rng, sway_px=0.5)
     frames = [render_frame(subject, truth, index, rng) for index in (0, 8)]
     tracker = FaceTracker(KERNELS.detector, KERNELS.predictor, DetectionConfig())
     landmarks = tracker.find(frames[0]).landmarks
@@ -135,3 +137,65 @@ def test_a_directory_in_use_and_other_layouts_are_refused(tmp_path):
         write_demo(tmp_path / "new", layout="ck")
     with pytest.raises(ConfigError, match="subjects=0"):
         write_demo(tmp_path / "new", subjects=0)
+
+
+def test_heads_sway_as_far_as_they_are_told(demo):
+    subject = make_subject(0, 0)
+
+    def drift(**options):
+        truth = make_truth(
+            subject, SURPRISE, np.arange(40), 20, 1.0, np.random.default_rng(0), **options
+        )
+        middle = subject.landmarks.mean(axis=0)
+        there = np.stack([head[:, :2] @ middle + head[:, 2] for head in truth.heads])
+        return np.abs(there - middle).max()
+
+    assert drift(sway_px=0.0) < 1e-9
+    assert 1.0 < drift() <= 2.0 + 1e-9  # the default: people who try to keep still
+    assert drift(sway_px=8.0) == pytest.approx(4 * drift())
+    marks = json.loads((demo[0] / "SYNTHETIC.json").read_text())
+    assert marks["sway_px"] == 2.0
+
+
+@pytest.fixture
+def portraits(tmp_path):
+    """Two photographs of people, one of nobody, and a letter."""
+    folder = tmp_path / "portraits"
+    folder.mkdir()
+    for name in SOURCES:
+        cv2.imwrite(str(folder / f"{name}.png"), load_portrait(name).grey)
+    cv2.imwrite(str(folder / "wall.png"), np.full((300, 300), 128, dtype=np.uint8))
+    (folder / "letter.txt").write_text("to whom it may concern")
+    return folder
+
+
+def test_ones_own_portraits_make_a_database_of_as_many_people(portraits, tmp_path):
+    summary = write_demo(tmp_path / "db", portraits=portraits, sway_px=1.0)
+    assert summary.subjects == 2
+    assert sorted(reason.split(":")[0].rsplit("/", 1)[1] for reason in summary.refused) == [
+        "letter.txt",
+        "wall.png",
+    ]
+    assert any("finds no face" in reason for reason in summary.refused)
+    marks = json.loads((tmp_path / "db/SYNTHETIC.json").read_text())
+    assert [one["name"] for one in marks["sources"]] == ["astronaut.png", "grace_hopper.png"]
+    assert "public domain" not in (tmp_path / "db/README.txt").read_text()
+    index = Samm().index(tmp_path / "db")
+    assert index.synthetic
+    assert len({video.subject for video in index.videos}) == 2
+    shown = read_grey(tmp_path / "db" / index.videos[0].folder / index.videos[0].frames[0][1])
+    assert KERNELS.detector.detect(shown)
+
+
+def test_portraits_without_a_face_and_too_many_subjects_are_refused(portraits, tmp_path):
+    with pytest.raises(ConfigError, match=r"subjects=3: must be between 1 and 2 .* 2 faces"):
+        write_demo(tmp_path / "db", portraits=portraits, subjects=3)
+    for name in SOURCES:
+        (portraits / f"{name}.png").unlink()
+    with pytest.raises(SourceError, match=r"(?s)no photograph with a face.*letter\.txt.*wall\.png"):
+        write_demo(tmp_path / "db", portraits=portraits)
+    with pytest.raises(SourceError, match="--portraits"):
+        write_demo(tmp_path / "db", portraits=tmp_path / "absent")
+    with pytest.raises(ConfigError, match="sway=-1"):
+        write_demo(tmp_path / "db", sway_px=-1)
+    assert not (tmp_path / "db").exists()

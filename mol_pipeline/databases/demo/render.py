@@ -2,13 +2,14 @@
 
 import functools
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from mol_pipeline.contract.errors import SourceError
-from mol_pipeline.databases.demo.faces import SOURCES, load_portrait
+from mol_pipeline.databases.demo.faces import SOURCES, load_own_portrait, load_portrait
 from mol_pipeline.databases.demo.truth import COARSENESS, Truth
 from mol_pipeline.databases.demo.warps import (
     Displacements,
@@ -25,11 +26,11 @@ FRAME_SHAPE = (650, 960)
 """Height and width of SAMM's frames."""
 EYE_DISTANCE_PX = 96.0
 """Between the eye centres of every subject, before identity; a face of about 210 px."""
-HEAD_SWAY_PX = 0.5
-"""Largest drift of the head, in pixels of the rendered frame."""
+HEAD_SWAY_PX = 2.0
+"""Largest drift of the head, in pixels of the rendered frame, as of people told to keep still."""
 
-HEAD_TURN_DEGREES = 0.1
-"""Largest turn of the head."""
+TURN_DEGREES_PER_PX = 0.1
+"""Largest turn of the head for each pixel of sway."""
 
 NOISE_GREY_LEVELS = 1.0
 BACKDROP_GREY = 150.0
@@ -56,26 +57,33 @@ class Subject:
 
 
 @functools.lru_cache(maxsize=1)  # the clips of a subject follow each other
-def make_subject(seed: int, number: int) -> Subject:
-    """Draw a person; the same (seed, number) gives the same person.
+def make_subject(seed: int, number: int, own: Path | None = None) -> Subject:
+    """Draw a person; the same arguments give the same person.
+
+    Args:
+        seed: Of everything drawn by chance.
+        number: Of the subject.
+        own: Photograph of the user's that shows them as they are; None: one of `SOURCES`, its
+            face changed, so that a few photographs make many people.
 
     Raises:
         SourceError: If Dlib finds none of twenty candidates' faces.
     """
     for attempt in range(20):
         rng = np.random.default_rng([seed, number, attempt])
-        subject = _candidate(rng, number)
+        subject = _candidate(rng, number, own)
         if subject is not None:
             return subject
-    raise SourceError(f"demo subject {number} (seed {seed}): no face found in 20 candidates")
+    who = f" ({own})" if own else ""
+    raise SourceError(f"demo subject {number}{who} (seed {seed}): no face found in 20 candidates")
 
 
-def _candidate(rng: np.random.Generator, number: int) -> Subject | None:
+def _candidate(rng: np.random.Generator, number: int, own: Path | None) -> Subject | None:
     name = sorted(SOURCES)[number % len(SOURCES)]
-    portrait = load_portrait(name)
+    portrait = load_own_portrait(own) if own else load_portrait(name)
     photograph = portrait.grey.astype(np.float32)
     landmarks = portrait.landmarks
-    mirrored = bool(number // len(SOURCES) % 2)
+    mirrored = not own and bool(number // len(SOURCES) % 2)
     left, right = landmarks[36:42].mean(axis=0), landmarks[42:48].mean(axis=0)
     line = right - left
     place = similarity(
@@ -85,7 +93,7 @@ def _candidate(rng: np.random.Generator, number: int) -> Subject | None:
         target=np.array([FRAME_SHAPE[1] / 2, FRAME_SHAPE[0] / 2]) + rng.uniform(-25, 25, size=2),
     )
     on_canvas = apply_transform(place, landmarks)
-    changed = identity_displacements(on_canvas, rng)
+    changed = np.zeros((68, 2)) if own else identity_displacements(on_canvas, rng)
     # Backward map: the changed face shows the photograph's face, so displacements are taken off.
     field = landmark_field(on_canvas + changed, changed, FRAME_SHAPE, reach=0.32 * EYE_DISTANCE_PX)
     x, y = np.meshgrid(np.arange(FRAME_SHAPE[1]), np.arange(FRAME_SHAPE[0]))
@@ -109,7 +117,7 @@ def _candidate(rng: np.random.Generator, number: int) -> Subject | None:
         mask=(mask * mask * (3 - 2 * mask)).astype(np.float32),
         landmarks=np.zeros((68, 2)),
         aligned_scale=1.0,
-        portrait=name,
+        portrait=portrait.name,
     )
     image = np.round(_draw(neutral, grid.astype(np.float32))).astype(np.uint8)
     box = main_face(FaceDetector().detect(image), *image.shape)
@@ -151,6 +159,7 @@ def make_truth(
     apex_index: int,
     peak_aligned_px: float,
     rng: np.random.Generator,
+    sway_px: float = HEAD_SWAY_PX,
 ) -> Truth:
     """Choose the motion of a clip: expression over time and a slight head motion.
 
@@ -161,6 +170,7 @@ def make_truth(
         apex_index: Index of the frame with the full expression.
         peak_aligned_px: Largest displacement at the apex, at the aligned size.
         rng: Source of chance.
+        sway_px: Largest drift of the head, pixels of the rendered frame.
     """
     count = len(numbers)
     time = np.arange(count)
@@ -171,16 +181,16 @@ def make_truth(
     field = expression_field(expression, subject.landmarks, FRAME_SHAPE)
     coarse = cv2.resize(field, shape[::-1], interpolation=cv2.INTER_AREA)
     coarse /= np.linalg.norm(coarse, axis=-1).max()
-    # Head motion: a slow drift, small beside the expression, as of people told to keep still.
+    # Head motion: a slow drift, larger than many expressions.
     phase = rng.uniform(0, 2 * np.pi, size=3)
     sway = np.sin(phase[:, None] + 2 * np.pi * 0.35 * time / count)
     centre = subject.landmarks.mean(axis=0)
     heads = [
         similarity(
-            angle=np.radians(HEAD_TURN_DEGREES) * sway[2, i],
+            angle=np.radians(TURN_DEGREES_PER_PX * sway_px) * sway[2, i],
             scale=1.0,
             centre=centre,
-            target=centre + HEAD_SWAY_PX * sway[:2, i],
+            target=centre + sway_px * sway[:2, i],
         )
         for i in range(count)
     ]

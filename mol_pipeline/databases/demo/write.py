@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mol_pipeline.contract.errors import ConfigError
-from mol_pipeline.databases.demo.faces import SOURCES
+from mol_pipeline.databases.demo.faces import OWN_LICENCE, SOURCES, own_portraits
 from mol_pipeline.databases.demo.layouts import LAYOUTS, Layout
 from mol_pipeline.databases.demo.render import (
     FRAME_SHAPE,
+    HEAD_SWAY_PX,
     make_subject,
     make_truth,
     render_frame,
@@ -30,6 +31,8 @@ from mol_pipeline.kernels.geometry import compose
 
 JPEG_QUALITY = 92
 MOST_SUBJECTS = 99
+LARGEST_SWAY_PX = 20.0
+"""More would take the face's frame out of the picture with some layouts."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ class DemoSummary:
     frames: int
     table: Path | None
     """Annotation, where the database has one in one file."""
+    refused: tuple[str, ...] = ()
+    """Files of `portraits` that show no face, and why, a sentence each."""
 
     def __str__(self) -> str:
         """One line for people."""
@@ -55,14 +60,18 @@ class _ClipJob:
     person: int
     place: int
     """Of the clip in the layout's plan."""
+    sway_px: float
+    portrait: Path | None
 
 
 def write_demo(
     out: Path,
     *,
     layout: str = "samm",
-    subjects: int = 8,
+    subjects: int | None = None,
     seed: int = 0,
+    sway_px: float = HEAD_SWAY_PX,
+    portraits: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> DemoSummary:
     """Write a synthetic database; the same arguments give the same bytes.
@@ -70,24 +79,35 @@ def write_demo(
     Args:
         out: Directory that does not exist yet, or is empty.
         layout: Whose layout to imitate; a key of `LAYOUTS`.
-        subjects: How many people; at least eight are needed for a telling result.
+        subjects: How many people; at least eight are needed for a telling result. None: eight,
+            or as many as there are portraits.
         seed: Of everything drawn by chance.
+        sway_px: Largest drift of a head, pixels of a frame.
+        portraits: Folder with photographs of the user's, one person each; None: two in the
+            public domain, changed.
         progress: Called with (clips done, clips in all).
 
     Raises:
-        ConfigError: If the layout is unknown, the number is out of range, or `out` is in use.
+        ConfigError: If the layout is unknown, a number is out of range, or `out` is in use.
+        SourceError: If no portrait shows a face.
     """
     if layout not in LAYOUTS:
         raise ConfigError(f"layout {layout!r}: unknown; there are {', '.join(LAYOUTS)}")
-    if not 1 <= subjects <= MOST_SUBJECTS:
-        raise ConfigError(f"subjects={subjects}: must be between 1 and {MOST_SUBJECTS}")
+    if not 0 <= sway_px <= LARGEST_SWAY_PX:
+        raise ConfigError(f"sway={sway_px}: must be between 0 and {LARGEST_SWAY_PX:g} pixels")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"{out}: already in use; name a new or empty directory")
+    own, refused = own_portraits(portraits) if portraits else ([], [])
+    most = min(len(own) or MOST_SUBJECTS, MOST_SUBJECTS)
+    subjects = (len(own) or 8) if subjects is None else subjects
+    if not 1 <= subjects <= most:
+        faces = f" ({portraits} has {len(own)} faces)" if own else ""
+        raise ConfigError(f"subjects={subjects}: must be between 1 and {most}{faces}")
     out.mkdir(parents=True, exist_ok=True)
-    _write_marks(out, layout, subjects, seed)
+    _write_marks(out, layout, seed, sway_px, subjects, own[:subjects])
     chosen = LAYOUTS[layout]
     jobs = [
-        _ClipJob(out, layout, seed, person, place)
+        _ClipJob(out, layout, seed, person, place, sway_px, own[person] if own else None)
         for person in range(subjects)
         for place in range(len(chosen.plan))
     ]
@@ -102,7 +122,9 @@ def write_demo(
             if progress is not None:
                 progress(done, len(jobs))
     table = chosen.write_tables(out, clips)
-    return DemoSummary(subjects=subjects, clips=len(clips), frames=frames, table=table)
+    return DemoSummary(
+        subjects=subjects, clips=len(clips), frames=frames, table=table, refused=tuple(refused)
+    )
 
 
 def _write_clip(job: _ClipJob) -> tuple[FilmedClip, int]:
@@ -111,7 +133,7 @@ def _write_clip(job: _ClipJob) -> tuple[FilmedClip, int]:
     layout = LAYOUTS[job.layout]
     rng = np.random.default_rng([job.seed, job.person, job.place, 1])
     scene = layout.plan[job.place]
-    subject = make_subject(job.seed, job.person)
+    subject = make_subject(job.seed, job.person, job.portrait)
     side = int(rng.integers(len(scene.movements)))
     count = int(rng.integers(16, 20))
     # One clip in eight is subtler than the rest.
@@ -119,7 +141,9 @@ def _write_clip(job: _ClipJob) -> tuple[FilmedClip, int]:
     apex_index = layout.margin + int(rng.integers(count // 2 - 2, count // 2 + 3))
     first = _first_number(layout, job)
     numbers = first + np.arange(count + 2 * layout.margin)
-    truth = make_truth(subject, scene.movements[side], numbers, apex_index, float(peak), rng)
+    truth = make_truth(
+        subject, scene.movements[side], numbers, apex_index, float(peak), rng, job.sway_px
+    )
     name = layout.subject(job.person)
     clip = FilmedClip(
         person=job.person,
@@ -213,19 +237,24 @@ def _write_video(path: Path, images: Iterable[NDArray[np.uint8]], layout: Layout
     writer.release()
 
 
-def _write_marks(out: Path, layout: str, subjects: int, seed: int) -> None:
+def _write_marks(
+    out: Path, layout: str, seed: int, sway_px: float, subjects: int, own: Sequence[Path]
+) -> None:
+    names = [(path.name, OWN_LICENCE) for path in own]
+    sources = names or [(name, SOURCES[name][0]) for name in sorted(SOURCES)]
     marks = {
         "synthetic": True,
         "layout": layout,
         "subjects": subjects,
         "seed": seed,
-        "sources": [{"name": name, "licence": SOURCES[name][0]} for name in sorted(SOURCES)],
+        "sway_px": sway_px,
+        "sources": [{"name": name, "licence": licence} for name, licence in sources],
     }
     (out / MARKER_NAME).write_text(json.dumps(marks, indent=1) + "\n", encoding="utf-8")
     (out / "README.txt").write_text(
         "SYNTHETIC DATA, made by 'molprep demo'.\n\n"
-        "Photographs in the public domain, moved by a program in the layout of "
-        f"{DATABASES[layout]}.\n"
+        f"{'The photographs of a user' if own else 'Photographs in the public domain'}, moved by a "
+        f"program in the layout of {DATABASES[layout]}.\n"
         "Every row of its table is invented. Nothing here comes from the real database, and\n"
         "no number made from it says anything about a real one. truth/ holds the true motion.\n",
         encoding="utf-8",
