@@ -7,6 +7,8 @@ import sys
 import time
 from pathlib import Path
 
+import trustme
+
 BEFORE_GIVING_UP = 60
 """Seconds for processes to start on a busy machine."""
 
@@ -18,6 +20,17 @@ def documented_recipe(directory):
     assert commands.count("openssl") == 3
     subprocess.run(["bash", "-ec", commands], cwd=directory, check=True, capture_output=True)
     return {part: directory / f"tls/{part}.pem" for part in ("ca", "cert", "key")}
+
+
+def pem_files(directory):
+    """PEM files of an authority of its own and of a certificate that it signed."""
+    authority = trustme.CA()
+    issued = authority.issue_cert("127.0.0.1")
+    files = {part: directory / f"{part}.pem" for part in ("ca", "cert", "key")}
+    authority.cert_pem.write_to_path(files["ca"])
+    issued.cert_chain_pems[0].write_to_path(files["cert"])
+    issued.private_key_pem.write_to_path(files["key"])
+    return files
 
 
 def dask_options(files):

@@ -17,7 +17,6 @@ import cv2
 import numpy as np
 import psutil
 import pytest
-import trustme
 from distributed import Client, LocalCluster, Security
 
 from mol_pipeline.config import BuildConfig, SamplingConfig, ShardConfig
@@ -29,6 +28,7 @@ from mol_pipeline.databases.demo import write_demo
 from mol_pipeline.graph import ClusterOptions, TlsFiles, build
 from tests.chaos import weather
 from tests.chaos.table import note
+from tests.dask_over_tls import pem_files
 from tests.engines import content
 from tests.fakes import face_photograph
 
@@ -121,12 +121,7 @@ def engine(kind, workers, threads, base, preload=""):
 
 
 def certificates(base):
-    authority = trustme.CA()
-    issued = authority.issue_cert("127.0.0.1")
-    files = {part: base / f"{part}.pem" for part in ("ca", "cert", "key")}
-    authority.cert_pem.write_to_path(files["ca"])
-    issued.cert_chain_pems[0].write_to_path(files["cert"])
-    issued.private_key_pem.write_to_path(files["key"])
+    files = pem_files(base)
     roles = ("scheduler", "worker", "client")
     security = Security(
         require_encryption=True,

@@ -5,27 +5,15 @@ import signal
 
 import dask
 import pytest
-import trustme
 
 from mol_pipeline.cli import main
 from mol_pipeline.graph import ClusterOptions, dispatch
 from mol_pipeline.graph.cluster import connect
-from tests.dask_over_tls import dask_over_tls, lone_scheduler, our_options
+from tests.dask_over_tls import dask_over_tls, lone_scheduler, our_options, pem_files
 from tests.fakes import FakeClip, write_samm_tree
 from tests.in_process import invoke
 
 CLIPS = [FakeClip(f"{s:03d}_1_1", 1, 2, 3, "Anger", shift_px=1) for s in range(6, 10)]
-
-
-def stranger(directory):
-    """PEM files of another authority and of a certificate that it signed."""
-    ca = trustme.CA()
-    issued = ca.issue_cert("127.0.0.1")
-    files = {part: directory / f"{part}.pem" for part in ("ca", "cert", "key")}
-    ca.cert_pem.write_to_path(files["ca"])
-    issued.cert_chain_pems[0].write_to_path(files["cert"])
-    issued.private_key_pem.write_to_path(files["key"])
-    return files
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +107,7 @@ def test_a_certificate_of_another_authority_is_refused(cluster, database, tmp_pa
     address, files = cluster
     monkeypatch.setattr("mol_pipeline.graph.cluster.SCHEDULER_TIMEOUT", "3s")
     # Trusts the scheduler, but is not trusted by it.
-    theirs = {**stranger(tmp_path), "ca": files["ca"]}
+    theirs = {**pem_files(tmp_path), "ca": files["ca"]}
     result = run(database, tmp_path / "out", "--scheduler", address, *our_options(theirs))
     assert result.exit_code == 3
     assert "are its certificate and yours signed by --tls-ca?" in result.output
