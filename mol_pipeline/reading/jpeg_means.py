@@ -31,10 +31,11 @@ def largest_mean(step: int) -> int:
 def warning_of_libjpeg(content: bytes) -> str | None:
     """What libjpeg says of the data; None if that is nothing and no block is beyond white."""
     try:
-        means = _means(content, "RGB")
+        colours = "GRAY" if _is_grey(content) else "RGB"
+        means = _means(content, colours)
         if means.min() > 0 and means.max() < BRIGHTEST:
             return None
-        return None if _is_bounded(content) else SATURATED
+        return None if _is_bounded(content, colours) else SATURATED
     except (ValueError, MemoryError) as error:
         return str(error)
 
@@ -47,7 +48,11 @@ def _means(content: bytes, colours: str) -> NDArray[np.int16]:
     return np.asarray(pixels, dtype=np.int16)
 
 
-def _is_bounded(content: bytes) -> bool:
+def _is_grey(content: bytes) -> bool:
+    return str(simplejpeg.decode_jpeg_header(content)[2]).upper() == "GRAY"
+
+
+def _is_bounded(content: bytes, colours: str) -> bool:
     """Whether every mean is surely no more than black or white; False is no proof that one is."""
     places = _first_steps(content)
     steps = [content[place] for place in places]
@@ -59,6 +64,8 @@ def _is_bounded(content: bytes) -> bool:
         (LEVEL * seen + LEVEL / 2) * step / (step - 1) > largest_mean(step) for step in steps
     ):
         return False
+    if colours == "GRAY":
+        return True
     # Colours: so pale that none is cut off, and known to two levels.
     pale = _means(_with(content, places, 4), "RGB")
     if pale.min() == 0 or pale.max() == BRIGHTEST:
