@@ -186,23 +186,19 @@ def align_video(
         frames: (position, grey) in order.
         kernels: Of this process.
         config: Detection and alignment.
-        again: Reads frames of those positions anew: those without a face, if their landmarks
-            are to be interpolated.
+        again: Reads frames anew: those without a face, if their landmarks are interpolated.
         faces: Takes the aligned faces; in memory if None.
 
     Raises:
         Rejection: If a frame has no face and the policy is to reject, or none has one.
         PictureCut: If the picture jumps and that is not to be ignored.
     """
-    policy = config.detection.no_face
     tracker = FaceTracker(kernels.detector, kernels.predictor, config.detection, kernels.recogniser)
-    jumps = PictureJumps()
-    before = -1
+    jumps, before = PictureJumps(), -1
     faces = AlignedFaces() if faces is None else faces
     statuses: dict[int, FaceStatus] = {}
     landmarks: dict[int, NDArray[np.float64]] = {}
-    faceless: list[int] = []
-    unplaced: list[int] = []
+    faceless, unplaced = list[int](), list[int]()
     others: dict[int, tuple[FaceBox, ...]] = {}
     placer = _placer(config)
     count = several = 0
@@ -213,7 +209,7 @@ def align_video(
         if (has_jumped or tracker.is_replaced) and config.sampling.cuts != "ignore":
             raise PictureCut(before, position)
         before = position
-        if face is None and policy == "track":
+        if face is None and config.detection.no_face == "track":
             face = tracker.follow(grey)
         if face is None:
             faceless.append(position)
@@ -229,17 +225,25 @@ def align_video(
         else:
             faces[position] = placed
     _refuse(config, count, faceless, statuses)
+    _interpolate(faceless, landmarks, statuses)
+    _mark_unregistered(statuses, unplaced)
+    for position, grey in again(left) if (left := sorted([*faceless, *unplaced])) else ():
+        with _named(position):
+            faces[position] = placer.place_late(position, grey, landmarks)
+    registered = config.alignment.reference == "registered"
+    return AlignedVideo(faces, statuses, several, others, _residual(placer), registered)
+
+
+def _interpolate(
+    faceless: Sequence[int],
+    landmarks: dict[int, NDArray[np.float64]],
+    statuses: dict[int, FaceStatus],
+) -> None:
+    """Give frames without a face landmarks from their neighbours."""
     known = sorted(landmarks)
     for position in faceless:
         landmarks[position] = interpolate_landmarks(position, known, landmarks)
     statuses |= dict.fromkeys(faceless, FaceStatus.INTERPOLATED)
-    _mark_unregistered(statuses, unplaced)
-    left = sorted([*faceless, *unplaced])
-    for position, grey in again(left) if left else ():
-        with _named(position):
-            faces[position] = placer.place_late(position, grey, landmarks)
-    is_registered = config.alignment.reference == "registered"
-    return AlignedVideo(faces, statuses, several, others, _residual(placer), is_registered)
 
 
 def _placer(config: BuildConfig) -> Placer:

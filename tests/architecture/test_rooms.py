@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/architecture.md").read_text()
 MOST_ENTRIES = {"mol_model": 14, "mol_pipeline": 12}
 LONGEST_MODULE = {"mol_model": 350, "mol_pipeline": 350}
-LONGEST_FUNCTION = {"mol_model": 60, "mol_pipeline": 69}
+LONGEST_FUNCTION = {"mol_model": 60, "mol_pipeline": 60}
 
 
 def entries(package):

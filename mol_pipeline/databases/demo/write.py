@@ -111,8 +111,7 @@ def write_demo(
         for person in range(subjects)
         for place in range(len(chosen.plan))
     ]
-    clips: list[FilmedClip] = []
-    frames = 0
+    clips, frames = list[FilmedClip](), 0
     # spawn: OpenCV's and Dlib's threads do not survive a fork.
     with ProcessPoolExecutor(cpu_count(), mp_context=get_context("spawn")) as pool:
         written = pool.map(_write_clip, jobs, chunksize=len(chosen.plan))
