@@ -19,6 +19,7 @@ from mol_model.networks.interface import (
     as_estimates,
 )
 from mol_model.networks.losses import expression_alone
+from mol_model.networks.precision import store_channels_last
 from mol_pipeline.contract.errors import ConfigError, TrainingError
 
 
@@ -140,4 +141,7 @@ def build(config: RunConfig) -> BuiltNetwork:
         ConfigError: If settings do not go together, or there is no such network.
     """
     definition = network_of(config.network)
-    return BuiltNetwork(definition, config.model, definition.build(config.model))
+    module = definition.build(config.model)
+    # On every device, and in training as in tests: the same products in the same order.
+    store_channels_last(module)
+    return BuiltNetwork(definition, config.model, module)

@@ -13,7 +13,7 @@ from mol_model.config.run_layout import another_run
 from mol_model.config.settings import RunConfig, settings_that_count
 from mol_model.networks.build import BuiltNetwork, build
 from mol_model.networks.interface import TrainingPart
-from mol_model.networks.precision import set_precision, store_channels_last
+from mol_model.networks.precision import set_precision
 from mol_model.protocols.folds import Fold, Sample
 from mol_model.training.checkpoint import CheckpointRecord
 from mol_model.training.seeding import Stream, seed_of, use_deterministic_kernels
@@ -94,8 +94,6 @@ def seeded_network(config: RunConfig, fold: str, device: torch.device) -> BuiltN
     set_precision(training, device)
     torch.manual_seed(seed_of(training.seed, fold, Stream.WEIGHTS))
     model = build(config).to(device)
-    if device.type == "cuda":
-        store_channels_last(model.module)
     if distributed.count() > 1:
         distributed.join_batch_norms(model.module)
     return model

@@ -18,7 +18,12 @@ from mol_model.inference.document import LIMITS
 from mol_model.inference.estimate import GRID_PX, estimate_window
 from mol_model.inference.mapping import points_to_source, vectors_to_source
 from mol_model.inference.overlay import FrameMarks, arrow_scale, draw_marks
-from mol_model.inference.predict import PredictOptions, load_preparation, predict_videos
+from mol_model.inference.predict import (
+    PredictOptions,
+    fitted_config,
+    load_preparation,
+    predict_videos,
+)
 from mol_model.inference.video import RejectedWindow, cut_windows, open_video, prepare_windows
 from mol_model.networks.mol.build import build_network
 from mol_model.scoring.evaluation import phase_mean
@@ -167,7 +172,8 @@ def of_units(place):
 
 def test_a_model_of_units_says_which_are_shown(folders, long_film, place, of_units):
     model, record = load_model(of_units, CPU)
-    (window,) = windows_of(folders[0])
+    prepared_alike = fitted_config(load_preparation(of_units), model, None)
+    (window,) = windows_of(folders[0], config=prepared_alike)
     seen_as = Normalisation(record.mean, record.std)
     estimate = estimate_window(model, window, seen_as, CPU, several=True)
     crops = torch.from_numpy(window.frames)[:, :, 8:-8, 8:-8].float()
