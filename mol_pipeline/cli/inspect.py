@@ -180,7 +180,7 @@ def summary(directory: Path, manifest: "Manifest") -> str:
     lines.append(
         "  faces: " + ", ".join(f"{word} {number}" for word, number in faces.most_common())
     )
-    lines.append(alignment_line(manifest))
+    lines.append(f"  alignment: {manifest.alignment_words}")
     lines += [f"  note: {note}" for note in manifest.notes]
     if manifest.corrections:
         lines.append(f"  corrections of known errors: {len(manifest.corrections)}")
@@ -194,20 +194,3 @@ def summary(directory: Path, manifest: "Manifest") -> str:
         listed = ", ".join(f"{code} {number}" for code, number in sorted(codes.items()))
         lines.append(f"  rejected: {len(manifest.rejected)} ({listed})")
     return "\n".join(lines)
-
-
-def alignment_line(manifest: "Manifest") -> str:
-    """How the frames were aligned and, if by registration, how well that went."""
-    from statistics import median
-
-    reference = manifest.config.get("alignment", {}).get("reference", "frame")
-    line = f"  alignment: {reference}"
-    residuals = [video.residual_px for video in manifest.videos if video.residual_px is not None]
-    if reference == "registered" and residuals:
-        frames = sum(sum(video.face_frames.values()) for video in manifest.videos)
-        left = sum(video.face_frames.get("unregistered", 0) for video in manifest.videos)
-        line += (
-            f"; {left} of {frames} frames ({left / max(frames, 1):.1%}) could not be registered; "
-            f"residual {median(residuals):.3f} px in the median video, {max(residuals):.3f} at most"
-        )
-    return line

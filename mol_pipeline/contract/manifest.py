@@ -8,6 +8,7 @@ that finds every accident. Whoever changes it by hand can make the hash anew: th
 comparing it with the tables inside the shards (`mol_pipeline.contract.agreement`).
 """
 
+import statistics
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -291,3 +292,18 @@ class Manifest(Record):
     def classes(self) -> dict[str, tuple[str, ...]]:
         """Mapping name -> its classes in their fixed order."""
         return {one.mapping: one.classes for one in self.mappings}
+
+    @property
+    def alignment_words(self) -> str:
+        """How the frames were aligned and, if by registration, how well that went."""
+        words = str(self.config.get("alignment", {}).get("reference", "frame"))
+        residuals = [one.residual_px for one in self.videos if one.residual_px is not None]
+        if residuals:
+            frames = sum(sum(video.face_frames.values()) for video in self.videos)
+            left = sum(video.face_frames.get("unregistered", 0) for video in self.videos)
+            words += (
+                f"; {left} of {frames} frames ({left / max(frames, 1):.1%}) could not be "
+                f"registered; residual {statistics.median(residuals):.3f} px in the median video, "
+                f"{max(residuals):.3f} at most"
+            )
+        return words

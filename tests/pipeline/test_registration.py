@@ -18,6 +18,7 @@ from mol_pipeline.kernels.alignment import FrameView, warp_to_aligned
 from mol_pipeline.kernels.geometry import apply_transform, compose, invert_transform, similarity
 from mol_pipeline.kernels.light import match_light
 from mol_pipeline.kernels.registration import FaceReference, rigid_face
+from mol_pipeline.shards.preview import StoredClip
 from mol_pipeline.stages.video import align_video, load_kernels
 
 KERNELS = load_kernels(FlowConfig(), None)
@@ -196,3 +197,23 @@ def test_light_that_does_not_change_is_left_alone():
     np.testing.assert_array_equal(match_light(picture, picture), picture)
     flat = np.full((144, 144), 77, dtype=np.uint8)
     np.testing.assert_array_equal(match_light(flat, flat), flat)
+
+
+def test_the_contact_sheet_gives_back_the_motion_that_was_taken_out():
+    """A still face under a head that moved by (3, -2) px: that is what was there before."""
+    turns = [np.eye(2, 3), np.eye(2, 3)]
+    turns[1][:, 2] = (-3, 2)  # source -> aligned takes it out
+    clip = StoredClip(
+        video=None,
+        row=0,
+        frames=np.zeros((2, 144, 144), np.uint8),
+        flow=np.zeros((1, 2, 144, 144), np.float16),
+        landmarks=np.zeros((2, 68, 2), np.float32),
+        source_frames=np.arange(2, dtype=np.int32),
+        transforms=np.stack(turns),
+        face_status=np.zeros(2, np.uint8),
+    )
+    before = clip.flow_with_head
+    assert before.shape == (1, 2, 144, 144)
+    np.testing.assert_allclose(before[0, 0], 3.0)
+    np.testing.assert_allclose(before[0, 1], -2.0)

@@ -62,6 +62,7 @@ class _ClipJob:
     """Of the clip in the layout's plan."""
     sway_px: float
     portrait: Path | None
+    peaks_px: tuple[float, float] | None
 
 
 def write_demo(
@@ -72,6 +73,7 @@ def write_demo(
     seed: int = 0,
     sway_px: float = HEAD_SWAY_PX,
     portraits: Path | None = None,
+    peaks_px: tuple[float, float] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> DemoSummary:
     """Write a synthetic database; the same arguments give the same bytes.
@@ -85,6 +87,8 @@ def write_demo(
         sway_px: Largest drift of a head, pixels of a frame.
         portraits: Folder with photographs of the user's, one person each; None: two in the
             public domain, changed.
+        peaks_px: Range of the expressions' peaks, aligned pixels; None: 1.4 to 3.0, of one clip in
+            eight 0.5 to 1.2.
         progress: Called with (clips done, clips in all).
 
     Raises:
@@ -107,7 +111,7 @@ def write_demo(
     _write_marks(out, layout, seed, sway_px, subjects, own[:subjects])
     chosen = LAYOUTS[layout]
     jobs = [
-        _ClipJob(out, layout, seed, person, place, sway_px, own[person] if own else None)
+        _ClipJob(out, layout, seed, person, place, sway_px, own[person] if own else None, peaks_px)
         for person in range(subjects)
         for place in range(len(chosen.plan))
     ]
@@ -137,6 +141,7 @@ def _write_clip(job: _ClipJob) -> tuple[FilmedClip, int]:
     count = int(rng.integers(16, 20))
     # One clip in eight is subtler than the rest.
     peak = rng.uniform(0.5, 1.2) if rng.random() < 1 / 8 else rng.uniform(1.4, 3.0)
+    peak = peak if job.peaks_px is None else rng.uniform(*job.peaks_px)
     apex_index = layout.margin + int(rng.integers(count // 2 - 2, count // 2 + 3))
     first = _first_number(layout, job)
     numbers = first + np.arange(count + 2 * layout.margin)
