@@ -34,19 +34,21 @@ SCORES = {
 def run(*words: object) -> None:
     """A command of ours, with its words on the screen."""
     print("$", *words, flush=True)
-    subprocess.run([sys.executable, "-m", *map(str, words)], check=True)
+    program, *rest = map(str, words)
+    # The command of this environment, whatever else the path leads to.
+    subprocess.run([Path(sys.executable).with_name(program), *rest], check=True)
 
 
 def one_alignment(work: Path, reference: str, options: argparse.Namespace) -> dict[str, Any]:
     """Build and train with one alignment; returns the scores over the seeds."""
     shards, out = work / f"shards-{reference}", work / f"run-{reference}"
     run(
-        *("mol_pipeline", "build", "--dataset", "samm", "--root", work / "database"),
+        *("molprep", "build", "--dataset", "samm", "--root", work / "database"),
         *("--out", shards, "--set", f"alignment.reference={reference}"),
     )
     start = time.perf_counter()
     run(
-        *("mol_model", "fit", "--shards", shards, "--out", out, "--preset", "tiny"),
+        *("moltrain", "fit", "--shards", shards, "--out", out, "--preset", "tiny"),
         *("--seeds", options.seeds, "--steps", options.steps),
     )
     metrics = json.loads((out / "metrics.json").read_text())
