@@ -101,12 +101,7 @@ def write_demo(
         raise ConfigError(f"sway={sway_px}: must be between 0 and {LARGEST_SWAY_PX:g} pixels")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"{out}: already in use; name a new or empty directory")
-    own, refused = own_portraits(portraits) if portraits else ([], [])
-    most = min(len(own) or MOST_SUBJECTS, MOST_SUBJECTS)
-    subjects = (len(own) or 8) if subjects is None else subjects
-    if not 1 <= subjects <= most:
-        faces = f" ({portraits} has {len(own)} faces)" if own else ""
-        raise ConfigError(f"subjects={subjects}: must be between 1 and {most}{faces}")
+    subjects, own, refused = _people(subjects, portraits)
     out.mkdir(parents=True, exist_ok=True)
     _write_marks(out, layout, seed, sway_px, subjects, own[:subjects])
     chosen = LAYOUTS[layout]
@@ -128,6 +123,17 @@ def write_demo(
     return DemoSummary(
         subjects=subjects, clips=len(clips), frames=frames, table=table, refused=tuple(refused)
     )
+
+
+def _people(subjects: int | None, portraits: Path | None) -> tuple[int, list[Path], list[str]]:
+    """How many people, their photographs, and the reasons of those that are refused."""
+    own, refused = own_portraits(portraits) if portraits else ([], [])
+    most = min(len(own) or MOST_SUBJECTS, MOST_SUBJECTS)
+    subjects = (len(own) or 8) if subjects is None else subjects
+    if not 1 <= subjects <= most:
+        faces = f" ({portraits} has {len(own)} faces)" if own else ""
+        raise ConfigError(f"subjects={subjects}: must be between 1 and {most}{faces}")
+    return subjects, own, refused
 
 
 def _write_clip(job: _ClipJob) -> tuple[FilmedClip, int]:
