@@ -12,12 +12,14 @@ mean shape). Numbers of a synthetic database say nothing about a real one.
 
 import argparse
 import json
+import statistics
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
+from mol_model.scoring.scores import SCORES as ALL_SCORES
 from mol_pipeline.databases.demo import write_demo
 
 ALIGNMENTS = ("frame", "video", "registered")
@@ -51,14 +53,23 @@ def one_alignment(work: Path, reference: str, options: argparse.Namespace) -> di
         *("moltrain", "fit", "--shards", shards, "--out", out, "--preset", "tiny"),
         *("--seeds", options.seeds, "--steps", options.steps),
     )
-    metrics = json.loads((out / "metrics.json").read_text())
-    seeds = [json.loads(one.read_text()) for one in sorted(out.glob("seed-*/metrics.json"))]
+    # One seed is a run of its own; several lie in folders of theirs.
+    places = sorted(out.glob("seed-*/metrics.json")) or [out / "metrics.json"]
+    runs = [json.loads(place.read_text()) for place in places]
     return {
-        "scores": {word: metrics["spread"][key] for word, key in SCORES.items()},
-        "no motion, px": [one["flow"]["zero_flow_end_point_error_px"] for one in seeds],
-        "mean shape, %": [one["landmarks"]["mean_shape_nme_percent"] for one in seeds],
+        "scores": {
+            word: spread([ALL_SCORES[key].of(one) for one in runs]) for word, key in SCORES.items()
+        },
+        "no motion, px": [one["flow"]["zero_flow_end_point_error_px"] for one in runs],
+        "mean shape, %": [one["landmarks"]["mean_shape_nme_percent"] for one in runs],
         "seconds of this call": round(time.perf_counter() - start, 1),
     }
+
+
+def spread(values: list[float]) -> dict[str, float | None]:
+    """Mean and sample standard deviation; None of one value."""
+    deviation = statistics.stdev(values) if len(values) > 1 else None
+    return {"mean": statistics.fmean(values), "standard_deviation": deviation}
 
 
 def table(found: dict[str, dict[str, Any]]) -> str:
