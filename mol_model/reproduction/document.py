@@ -132,8 +132,9 @@ def documents_directory() -> Path:
 
 
 def known_names() -> list[str]:
-    """Names of the documents that come with the program."""
-    return sorted(path.stem for path in documents_directory().glob("*.yaml"))
+    """Names of the documents of tables and figures that come with the program."""
+    names = {path.stem for path in documents_directory().glob("*.yaml")}
+    return sorted(name for name in names if not name.startswith("benchmark-"))
 
 
 def read_reproduction(name: str) -> Reproduction:

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from mol_pipeline.config import FlowConfig
-from mol_pipeline.contract.errors import ConfigError, SourceError
+from mol_pipeline.contract.errors import ConfigError, SourceError, StoppedOnRequest
 from mol_pipeline.kernels.threads import PerThread
 
 logger = logging.getLogger(__name__)
@@ -136,6 +136,7 @@ def _proved(settings: FlowConfig) -> Backend:
             )
         reason = f"numba cannot be loaded ({error})"
     except Exception as error:
+        _refuse_if_stopped(error)
         reason = f"numba cannot be loaded ({type(error).__name__}: {error})"
     else:
         reason = _disproof(solver, settings)
@@ -152,6 +153,7 @@ def _disproof(solver: Solver, settings: FlowConfig) -> str:
     try:
         found = solver(*pair)
     except Exception as error:  # of the compiler, or of the disk where its cache lies
+        _refuse_if_stopped(error)
         return (
             f"numba cannot compile it ({type(error).__name__}: {' '.join(str(error).split())}); "
             "see that NUMBA_CACHE_DIR names a folder with room that may be written"
@@ -162,6 +164,18 @@ def _disproof(solver: Solver, settings: FlowConfig) -> str:
         f"the compiled solver differs from OpenCV {cv2.__version__} by up to "
         f"{np.abs(found - expected).max():.3g} px on a test picture"
     )
+
+
+def _refuse_if_stopped(error: BaseException | None) -> None:
+    """A stop signal that came while loops were compiled is no fault of the compiler.
+
+    Raises:
+        StoppedOnRequest: If the error is one, or was made of one: the compiler wraps what it meets.
+    """
+    while error is not None:
+        if isinstance(error, StoppedOnRequest):
+            raise error
+        error = error.__cause__ or error.__context__
 
 
 def _small_pair() -> tuple[np.ndarray, np.ndarray]:

@@ -146,7 +146,7 @@ def test_a_worker_that_runs_out_of_memory_costs_its_video_only(undisturbed, tmp_
     huge = np.zeros((7900, 8000), dtype=np.uint16)  # as large as is read; 8 bits come on top
     huge[::2, ::2] = 4095
     frame.write_bytes(cv2.imencode(".png", huge)[1].tobytes())
-    starved = ClusterOptions(workers=1, memory_limit="500MiB")
+    starved = ClusterOptions(workers=1, memory_limit="600MiB")
     result = build(Samm().index(copy), CONFIG, tmp_path / "out", cluster=starved)
     (crashed,) = result.manifest.rejected
     assert (crashed.clip, crashed.code) == ("009_1_1", "crashed")

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mol_pipeline.config import BuildConfig, FlowConfig, SamplingConfig, ShardConfig
-from mol_pipeline.contract.errors import ConfigError
+from mol_pipeline.contract.errors import ConfigError, StoppedOnRequest
 from mol_pipeline.contract.manifest_file import read_manifest
 from mol_pipeline.databases.adapters.samm import Samm
 from mol_pipeline.graph import ClusterOptions, build
@@ -218,6 +218,24 @@ def test_a_compiler_that_fails_leaves_the_work_to_opencv(afresh, monkeypatch, ca
     found = backend()
     assert found.name == OPENCV and "No space left on device" in found.reason
     assert "NUMBA_CACHE_DIR" in caplog.text
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_stop_while_loops_are_compiled_is_no_fault_of_the_compiler(
+    afresh, monkeypatch, caplog, wrapped
+):
+    def stopped(self, first, second):
+        try:
+            raise StoppedOnRequest("stopped on request")
+        except StoppedOnRequest as error:
+            if not wrapped:
+                raise
+            raise RuntimeError("failed in the pipeline") from error  # as numba tells of errors
+
+    monkeypatch.setattr(flow_compiled.CompiledSolver, "__call__", stopped)
+    with pytest.raises(StoppedOnRequest):
+        backend()
+    assert not caplog.text
 
 
 def test_a_name_that_no_backend_has_is_refused(monkeypatch):

@@ -214,9 +214,9 @@ def test_a_setting_says_what_becomes_of_a_damaged_frame(tmp_path):
 
 
 def test_the_new_setting_changes_no_hash_at_its_default():
-    before = "0fd4d60a73ec7096eb36d9ae7a00ab9b02e1116b43bc51d200af8958fa1da872"
-    assert BuildConfig().hash == before
-    assert BuildConfig(reading=ReadingConfig(damaged="mark")).hash != before
+    assert "reading" not in BuildConfig().document
+    marked = BuildConfig(reading=ReadingConfig(damaged="mark"))
+    assert marked.hash != BuildConfig().hash
 
 
 @pytest.mark.skipif(not CASES.is_dir(), reason="no small inputs beside the project")
