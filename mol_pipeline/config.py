@@ -92,10 +92,13 @@ class SegmentConfig(Settings):
     """A segment is labelled if more than this share of its frames has one label."""
 
 
+ApexRule = Literal["annotated", "middle", "largest-flow", "none"]
+
+
 class KeyFrameConfig(Settings):
     """Which three frames are stored as a video's record of key frames."""
 
-    apex: Literal["annotated", "middle", "largest-flow", "none"] = "annotated"
+    apex: ApexRule = "annotated"
     """`annotated`: by the owners' table, and no record where it has no apex of its own (none, or on
     the onset); or then the middle one of onset and offset, or the sampled frame whose flow from the
     onset is largest, as is said of each video; `none` stores no records."""

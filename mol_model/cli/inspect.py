@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from mol_model.cli.options import PRESET
+from mol_model.cli.options import PRESET, TEST_PARTS, TRAIN_PARTS
 from mol_model.cli.program import main
 from mol_model.config.names import FLAVOURS, PROTOCOLS
 from mol_pipeline.command_line import FOLDER, set_option
@@ -47,15 +47,8 @@ def status(run: Path, as_json: bool) -> None:
 @click.option(
     "--index", "indexes", type=FOLDER, multiple=True, help="Output of 'molprep index --json'."
 )
-@click.option(
-    "--train", multiple=True, metavar="NAME", help="For cross: databases; for owners-split: parts."
-)
-@click.option(
-    "--test",
-    multiple=True,
-    metavar="NAME",
-    help="For cross: databases; for hold-out: subjects; else parts.",
-)
+@TRAIN_PARTS
+@TEST_PARTS
 @click.option("--k", default=5, show_default=True, type=click.IntRange(min=2), help="For k-fold.")
 @click.option("--seed", default=0, show_default=True, help="For k-fold: breaks ties.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")

@@ -26,6 +26,15 @@ PRESET = click.option(
     help="Of MOL paper (full size) or tiny (narrow layers for a CPU); other networks have their "
     "own; default: the network's first.",
 )
+TRAIN_PARTS = click.option(
+    "--train", multiple=True, metavar="NAME", help="For cross: databases; for owners-split: parts."
+)
+TEST_PARTS = click.option(
+    "--test",
+    multiple=True,
+    metavar="NAME",
+    help="For cross: databases; for hold-out: subjects; for owners-split: parts.",
+)
 RUN_OPTIONS: tuple[Callable[[Any], Any], ...] = (
     SHARDS,
     click.option("--out", type=FOLDER, required=True, help="Directory of the run."),

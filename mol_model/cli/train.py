@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from mol_model.cli.options import numbers, run_options, where_and_how
+from mol_model.cli.options import TEST_PARTS, TRAIN_PARTS, numbers, run_options, where_and_how
 from mol_model.cli.program import main
 from mol_model.config.names import PROTOCOLS
 from mol_model.reports.text import result_text
@@ -53,15 +53,8 @@ def _launch(protocol: dict[str, object], **given: Any) -> None:
     type=click.Choice(PROTOCOLS),
     help="loso: leave one subject out (the default); composite: the same over several databases.",
 )
-@click.option(
-    "--train", multiple=True, metavar="NAME", help="For cross: databases; for owners-split: parts."
-)
-@click.option(
-    "--test",
-    multiple=True,
-    metavar="NAME",
-    help="For cross: databases; for hold-out: subjects; for owners-split: parts.",
-)
+@TRAIN_PARTS
+@TEST_PARTS
 @run_options
 def fit(protocol: str | None, train: tuple[str, ...], test: tuple[str, ...], **given: Any) -> None:
     """Train and test every fold of a protocol, pool the predictions, write a report.

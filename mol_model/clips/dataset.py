@@ -6,25 +6,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from mol_model.clips.shards import ShardSet
-from mol_model.clips.views import (
-    ARRAYS_OF_VIEW,
-    Normalisation,
-    apply_view,
-    arrays_of,
-    centre_view,
-)
+from mol_model.clips.views import ARRAYS_OF_VIEW, AS_STORED, arrays_of, centre_inputs
 from mol_model.networks.interface import ViewName
 from mol_model.protocols.folds import Sample
 from mol_pipeline.contract.errors import ConfigError
 from mol_pipeline.contract.manifest import VideoRecord
 from mol_pipeline.contract.shard_layout import ALIGNED_PX
-
-AS_STORED = Normalisation(0.0, 1.0)
-"""Grey values from 0 to 255: statistics are of training subjects, whom a loop of yours chooses."""
 
 
 class ClipDataset(Dataset[dict[str, Any]]):
@@ -94,9 +84,8 @@ class ClipDataset(Dataset[dict[str, Any]]):
 
     def __getitem__(self, number: int) -> dict[str, Any]:
         clip = self._clips[number]
-        batch = self.data.read([clip])
-        view = centre_view(1, ALIGNED_PX, self.crop_px, torch.device("cpu"))
-        inputs = apply_view(batch, view, AS_STORED, self.crop_px)
+        # Statistics are of training subjects, whom a loop of yours chooses.
+        inputs = centre_inputs(self.data.read([clip]), AS_STORED, self.crop_px)
         video = self.data.video_of_clip[clip]
         sample = self.data.samples[video]
         label = torch.tensor(sample.units) if sample.units else sample.label
@@ -112,10 +101,6 @@ class ClipDataset(Dataset[dict[str, Any]]):
         for number in range(len(self)):
             item = self[number]
             yield {
-                name: _array(value) if isinstance(value, torch.Tensor) else value
+                name: np.asarray(value) if isinstance(value, torch.Tensor) else value
                 for name, value in item.items()
             }
-
-
-def _array(tensor: torch.Tensor) -> NDArray[Any]:
-    return np.asarray(tensor)

@@ -9,6 +9,7 @@ from torch import Tensor
 from mol_model.clips.batch import ClipBatch
 from mol_model.networks.dynamic_image import dynamic_image
 from mol_model.networks.interface import ViewName
+from mol_pipeline.contract.shard_layout import ALIGNED_PX
 
 MIRRORED = torch.tensor(
     [
@@ -72,6 +73,10 @@ class Normalisation:
 
     mean: float
     std: float
+
+
+AS_STORED = Normalisation(0.0, 1.0)
+"""Grey values stay from 0 to 255."""
 
 
 def release_normalisation(frames: Iterable[Tensor], crop_px: int) -> Normalisation:
@@ -227,3 +232,9 @@ def apply_view(
         Every view for which the batch has the arrays, each made when it is asked for.
     """
     return ClipInputs(batch, _Window.of(view, crop_px), normalisation)
+
+
+def centre_inputs(batch: ClipBatch, normalisation: Normalisation, crop_px: int) -> ClipInputs:
+    """Centre crop of a batch."""
+    view = centre_view(len(batch), ALIGNED_PX, crop_px, batch.device)
+    return apply_view(batch, view, normalisation, crop_px)

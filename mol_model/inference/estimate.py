@@ -7,13 +7,13 @@ import torch
 from numpy.typing import NDArray
 
 from mol_model.clips.batch import ClipBatch
-from mol_model.clips.views import Normalisation
+from mol_model.clips.views import Normalisation, centre_inputs
 from mol_model.inference.mapping import points_to_source, vectors_to_source
 from mol_model.inference.video import PreparedWindow
 from mol_model.networks.build import BuiltNetwork
 from mol_model.networks.interface import Estimates
 from mol_model.networks.precision import exact_products
-from mol_model.scoring.evaluation import CLIPS_AT_ONCE, centre_inputs, finite, phase_mean
+from mol_model.scoring.evaluation import CLIPS_AT_ONCE, finite, phase_mean
 from mol_pipeline.contract.shard_layout import ALIGNED_PX, ARRAYS_BY_NAME
 
 GRID_PX = 8

@@ -15,8 +15,13 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
-from mol_model.networks.flow_picture import PICTURE_VIEWS, FlowPicture, FlowPictureSettings
-from mol_model.networks.interface import Network, TrainingPart
+from mol_model.networks.flow_picture import (
+    PICTURE_VIEWS,
+    FlowPicture,
+    FlowPictureSettings,
+    OnFlowPicture,
+)
+from mol_model.networks.interface import Network
 from mol_pipeline.contract.errors import ConfigError
 
 MOUTH_CORNERS = (48, 54)
@@ -246,22 +251,8 @@ def four_pieces(
     return pieces.transpose(3, 4).flatten(4, 5).flatten(2, 3)
 
 
-class OnFourPieces(nn.Module):
-    """HTNet as the seam has it: views in, logits out.
-
-    Args:
-        picture: Makes the picture.
-        network: Maps it to logits.
-    """
-
-    def __init__(self, picture: FlowPicture, network: HTNet) -> None:
-        super().__init__()
-        self.picture = picture
-        self.network = network
-
-    def begin(self, part: TrainingPart) -> None:
-        """See `FlowPicture.begin`."""
-        self.picture.begin(part)
+class OnFourPieces(OnFlowPicture):
+    """HTNet as the seam has it: it sees four pieces of the picture."""
 
     def forward(
         self, key_flow: Float[Tensor, "b 2 2 p p"], key_landmarks: Float[Tensor, "b 3 68 2"]

@@ -124,6 +124,11 @@ class Network:
     has_unused: Callable[[Any], bool] = lambda settings: False
     """From settings to whether some parameters have no part in the loss."""
 
+    @property
+    def reads(self) -> tuple[ViewName, ...]:
+        """All views that training and tests need of a clip."""
+        return (*self.views, *self.targets)
+
 
 def as_estimates(output: Tensor | Estimates) -> Estimates:
     """What a module returned; a tensor alone is the logits.

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from mol_model.clips.source import ClipSource
-from mol_model.clips.views import Normalisation
+from mol_model.clips.views import Normalisation, centre_inputs
 from mol_model.config.run_layout import FLOW_NAME, LANDMARKS_NAME, WARP_NAME
 from mol_model.networks.build import BuiltNetwork
 from mol_model.networks.precision import exact_products
@@ -17,7 +17,6 @@ from mol_model.pictures.figures import (
     new_figure,
 )
 from mol_model.protocols.folds import Fold
-from mol_model.scoring.evaluation import centre_inputs
 from mol_pipeline.contract.files import write_figure
 
 NO_TERMS = ("step", "learning_rate", "clips_per_second", "waiting")

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from mol_model.config.names import Selection
 from mol_model.config.settings import ProtocolConfig, RunConfig, resolve_settings
-from mol_model.reproduction.document import IN_REPOSITORY, PACKAGED, FolderName, Value
+from mol_model.reproduction.document import FolderName, Value, documents_directory
 from mol_pipeline.contract.errors import ConfigError
 from mol_pipeline.contract.files import canonical_json
 from mol_pipeline.contract.records import Settings
@@ -75,12 +75,9 @@ def read_fair_document(name: str) -> FairDocument:
     path = Path(name)
     if path.suffix in {".yaml", ".yml"}:
         return load_settings(FairDocument, path)
-    places = [folder / f"{name}.yaml" for folder in (IN_REPOSITORY, PACKAGED)]
-    found = next((place for place in places if place.is_file()), None)
-    if found is None:
-        folders = [place.parent for place in places]
-        known = {one.stem for folder in folders for one in folder.glob("benchmark-*.yaml")}
+    places = {one.stem: one for one in documents_directory().glob("benchmark-*.yaml")}
+    if name not in places:
         raise ConfigError(
-            f"{name}: no such document; there are {', '.join(sorted(known))}, or your own .yaml"
+            f"{name}: no such document; there are {', '.join(sorted(places))}, or your own .yaml"
         )
-    return load_settings(FairDocument, found)
+    return load_settings(FairDocument, places[name])

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mol_model.clips.shards import ShardSet
+from mol_model.clips.views import arrays_of
 from mol_model.config.names import Selection
 from mol_model.config.run_layout import (
     METRICS_NAME,
@@ -17,6 +18,7 @@ from mol_model.config.run_layout import (
     seed_directory,
 )
 from mol_model.config.settings import RunConfig
+from mol_model.networks.build import network_of
 from mol_model.networks.summary import summarise
 from mol_model.protocols.folds import make_folds
 from mol_model.reports.model_card import write_card
@@ -76,24 +78,16 @@ def plan_units(
         for selection in document.selections:
             for method in document.methods:
                 config = document.config_of(method, selection, seed, overrides)
-                data = _open(shards, document.mapping, config, opened)
+                arrays = arrays_of(network_of(method.network).reads)
+                if arrays not in opened:  # methods that read alike share the shards
+                    opened[arrays] = load_data(shards, document.mapping, config)
+                data = opened[arrays]
                 config = fit_to_data(config, data)
                 folds = make_folds(data.samples, data.classes, config.protocol)
                 directory = seed_directory(out / method.run / selection, seed)
                 names = tuple(fold.name for fold in folds)
                 units.append(FairUnit(method, selection, seed, config, directory, data, names))
     return units
-
-
-def _open(
-    shards: Sequence[Path],
-    mapping: str,
-    config: RunConfig,
-    opened: dict[tuple[str, ...], ShardSet],
-) -> ShardSet:
-    """The shards as a network reads them; networks that read alike share them."""
-    data = load_data(shards, mapping, config)
-    return opened.setdefault(data.arrays, data)
 
 
 def do_units(

@@ -54,13 +54,14 @@ def make_fair_table(
         out: Where they lie.
         failures: Run -> why it failed, in this session.
     """
-    rows = [
-        _row(units_of, out, failures)
-        for _, group in itertools.groupby(
-            sorted(units, key=lambda unit: _place(document, unit)), key=_method_and_choice
-        )
-        for units_of in [list(group)]
-    ]
+    groups: dict[tuple[str, str], list[FairUnit]] = {
+        (choice, method.run): [] for choice in document.selections for method in document.methods
+    }
+    for unit in units:
+        groups[unit.selection, unit.method.run].append(unit)
+    # Read once: rows and tests are made of them.
+    counts = {unit.words: _counts(unit) for unit in units if _finished(unit)}
+    rows = [_row(group, counts, out, failures) for group in groups.values()]
     synthetic = any(unit.data.synthetic for unit in units)
     return {
         "title": document.title,
@@ -73,25 +74,20 @@ def make_fair_table(
         "videos": len(units[0].data.videos),
         "people": len({sample.person for sample in units[0].data.samples}),
         "rows": rows,
-        "tests": _tests(document, units),
+        "tests": _tests(document, groups, counts),
         "published": _published(document, units) if not synthetic else {},
     }
 
 
-def _place(document: FairDocument, unit: FairUnit) -> tuple[int, int, int]:
-    runs = [method.run for method in document.methods]
-    choices = list(document.selections)
-    return choices.index(unit.selection), runs.index(unit.method.run), unit.seed
-
-
-def _method_and_choice(unit: FairUnit) -> tuple[str, str]:
-    return unit.selection, unit.method.run
-
-
-def _row(units: Sequence[FairUnit], out: Path, failures: Mapping[str, str]) -> dict[str, Any]:
+def _row(
+    units: Sequence[FairUnit],
+    counts: Mapping[str, np.ndarray],
+    out: Path,
+    failures: Mapping[str, str],
+) -> dict[str, Any]:
     """A method under one choice of the model, over its finished seeds."""
     first = units[0]
-    done = [unit for unit in units if _finished(unit)]
+    done = [unit for unit in units if unit.words in counts]
     failed = [failures[unit.words] for unit in units if unit.words in failures]
     row: dict[str, Any] = {
         "name": first.method.name,
@@ -106,7 +102,7 @@ def _row(units: Sequence[FairUnit], out: Path, failures: Mapping[str, str]) -> d
         return row
     metrics = {unit.seed: _read(unit.directory / METRICS_NAME) for unit in done}
     spread = summarise_seeds(metrics)["spread"]
-    sure = intervals(np.stack([_counts(unit) for unit in done]))
+    sure = intervals(np.stack([counts[unit.words] for unit in done]))
     row["scores"] = {
         name: {**spread[name], "interval": list(sure[name])} for name in SHOWN if name in spread
     }
@@ -143,20 +139,20 @@ def _counts(unit: FairUnit) -> np.ndarray:
     return counts_of_people(_predictions(unit), len(unit.data.classes))
 
 
-def _tests(document: FairDocument, units: Sequence[FairUnit]) -> dict[str, Any]:
+def _tests(
+    document: FairDocument,
+    groups: Mapping[tuple[str, str], Sequence[FairUnit]],
+    counts: Mapping[str, np.ndarray],
+) -> dict[str, Any]:
     """Every pair of methods under the first choice of the model, by Holm's correction."""
-    counts: dict[str, np.ndarray] = {}
+    whole: dict[str, np.ndarray] = {}
     for method in document.methods:
-        own = [
-            unit
-            for unit in units
-            if unit.method.run == method.run and unit.selection == document.selections[0]
-        ]
-        if own and all(_finished(unit) for unit in own):
-            counts[method.run] = np.stack([_counts(unit) for unit in own])
+        own = groups[document.selections[0], method.run]
+        if all(unit.words in counts for unit in own):
+            whole[method.run] = np.stack([counts[unit.words] for unit in own])
     values = {
-        (first, second): permutation_test(counts[first], counts[second], SHOWN[0])
-        for first, second in itertools.combinations(counts, 2)
+        (first, second): permutation_test(whole[first], whole[second], SHOWN[0])
+        for first, second in itertools.combinations(whole, 2)
     }
     corrected = holm(values)
     return {

@@ -62,12 +62,11 @@ def load_data(directories: Sequence[Path], mapping: str | None, config: RunConfi
     """Open the shards of a run; see `ShardSet` for the errors."""
     paths = [directory.resolve() for directory in directories]
     cache_mb = config.data.cache_mb // distributed.count_on_node()
-    network = network_of(config.network)
     return ShardSet(
         paths,
         mapping=mapping,
         protocol=config.protocol.name,
-        arrays=arrays_of((*network.views, *network.targets)),
+        arrays=arrays_of(network_of(config.network).reads),
         cache_mb=cache_mb,
     )
 

@@ -9,10 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mol_model.clips.batch import ClipBatch
 from mol_model.clips.shards import ShardSet
 from mol_model.clips.source import ClipSource
-from mol_model.clips.views import ClipInputs, Normalisation, apply_view, centre_view
+from mol_model.clips.views import ClipInputs, Normalisation, centre_inputs
 from mol_model.networks.build import BuiltNetwork
 from mol_model.networks.precision import exact_products
 from mol_model.protocols.folds import Fold
@@ -29,13 +28,6 @@ from mol_model.scoring.units import SHOWN, binary_f1, unit_scores
 from mol_pipeline.contract.errors import TrainingError
 from mol_pipeline.contract.shard_layout import ALIGNED_PX
 from mol_pipeline.contract.stopping import refuse_if_asked
-
-
-def centre_inputs(batch: ClipBatch, normalisation: Normalisation, crop_px: int) -> ClipInputs:
-    """Centre crop of a batch."""
-    view = centre_view(len(batch), ALIGNED_PX, crop_px, batch.device)
-    return apply_view(batch, view, normalisation, crop_px)
-
 
 CLIPS_AT_ONCE = 8
 """Clips in one pass: what fits beside the large network on a small machine."""

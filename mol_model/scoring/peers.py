@@ -19,11 +19,10 @@ from mol_model.clips.batch import ClipBatch
 from mol_model.clips.shards import ShardSet
 from mol_model.clips.source import ClipSource
 from mol_model.clips.sums import clip_statistics
-from mol_model.clips.views import Normalisation
+from mol_model.clips.views import AS_STORED, centre_inputs
 from mol_model.protocols.folds import Fold
 from mol_model.scoring.evaluation import (
     ClipScores,
-    centre_inputs,
     finite,
     in_parts,
     pooled_metrics,
@@ -33,7 +32,6 @@ from mol_model.scoring.evaluation import (
 from mol_pipeline.contract.errors import ConfigError, TrainingError
 from mol_pipeline.contract.shard_layout import ALIGNED_PX
 
-AS_STORED = Normalisation(0.0, 1.0)
 RAFT = "raft"
 
 

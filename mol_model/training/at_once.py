@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from mol_model.clips.source import ClipSource
-from mol_model.clips.views import Normalisation
+from mol_model.clips.views import Normalisation, centre_inputs
 from mol_model.config.settings import RunConfig
 from mol_model.networks.build import BuiltNetwork
-from mol_model.scoring.evaluation import centre_inputs, in_parts
+from mol_model.scoring.evaluation import in_parts
 from mol_pipeline.contract.stopping import refuse_if_asked
 
 

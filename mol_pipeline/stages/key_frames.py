@@ -2,18 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mol_pipeline.config import ApexRule
 from mol_pipeline.contract.manifest import KeyFrameRule, StoredKeyFrames
 from mol_pipeline.contract.shard_layout import no_key_frames
 from mol_pipeline.databases.index import SourceVideo
 from mol_pipeline.shards.clip_rows import Rows
 from mol_pipeline.stages.alignment import AlignedVideo, Kernels
-
-ApexRule = Literal["annotated", "middle", "largest-flow", "none"]
 
 
 @dataclass(frozen=True)
